@@ -1,0 +1,49 @@
+"""Writes that have reached the disk when they return, and appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def fsync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_tree(root: Path) -> None:
+    """Make a directory, all below it, and its entry in its parent durable."""
+    for directory, _subdirectories, files in os.walk(root):
+        for name in files:
+            path = Path(directory, name)
+            if not path.is_symlink():
+                fsync_path(path)
+        fsync_path(Path(directory))
+    fsync_path(root.parent)
+
+
+def write_durable(path: Path, content: bytes, mode: int, gid: int = 0) -> None:
+    """Replace ``path`` by ``content``, owned by root and ``gid``; readers see the old or the new, never half."""
+    staged = path.with_name(f".{path.name}.new")
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        if gid:
+            os.fchown(descriptor, 0, gid)
+        os.fchmod(descriptor, mode)
+        file.flush()
+        os.fsync(descriptor)
+    staged.rename(path)
+    fsync_path(path.parent)
+
+
+def link_durable(link: Path, target: Path) -> None:
+    """Point the symbolic link ``link`` at ``target`` in one rename."""
+    staged = link.with_name(f".{link.name}.new")
+    staged.unlink(missing_ok=True)
+    staged.symlink_to(target)
+    staged.rename(link)
+    fsync_path(link.parent)

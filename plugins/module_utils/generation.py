@@ -1,0 +1,272 @@
+"""Generations on disk: staged beside the one in force, switched by one rename, remembered in a journal.
+
+::
+
+    /opt/tds/<daemon>/generations/<id>/   etc/  env  unit  release -> ../../releases/<version>  manifest.json
+    /opt/tds/<daemon>/current             -> generations/<id>
+    /opt/tds/<daemon>/journal             one JSON object a line, on disk before what it announces
+    /etc/<daemon>                         -> /opt/tds/<daemon>/current/etc
+    /etc/systemd/system/<daemon>.service  a copy of current/unit: systemd resolves links when it enables a unit
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .durable import fsync_tree, link_durable, write_durable
+from .plan import Action, Drift, FileFact, Manifest
+from .release import Releases
+
+
+class Busy(Exception):
+    """Another run holds the lock of this daemon."""
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Store:
+    """The directory of one daemon, and the places on the host that point into it.
+
+    ``host`` is ``/`` on a host and a temporary directory in tests.
+    """
+
+    def __init__(self, name: str, host: Path = Path("/")) -> None:
+        self.name = name
+        self.root = host / "opt/tds" / name
+        self.generations = self.root / "generations"
+        self.current = self.root / "current"
+        self.journal = self.root / "journal"
+        self.releases = Releases(self.root / "releases")
+        self.etc = host / "etc" / name
+        self.unit = host / "etc/systemd/system" / f"{name}.service"
+
+    def prepare(self) -> None:
+        for directory in (self.generations, self.releases.root):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self, check_mode: bool = False) -> Iterator[None]:
+        """Hold the daemon's lock; it goes with the process, so a dead run never keeps it.
+
+        Check mode takes none on a host that has no directory for it yet.
+
+        Raises:
+            Busy: another run is at work; the message says which.
+        """
+        if check_mode and not self.root.exists():
+            yield
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise Busy(f"another run is changing {self.name} on this host: {file.read().strip()}") from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()}, since {time.strftime('%F %T %Z')}\n")
+            file.flush()
+            yield
+
+    # --- what is there
+
+    def current_id(self) -> int | None:
+        try:
+            return int(self.current.readlink().name)
+        except FileNotFoundError:
+            return None
+
+    def ids(self) -> list[int]:
+        """All complete generations, oldest first."""
+        return sorted(int(entry.name) for entry in self.generations.glob("*") if entry.name.isdigit())
+
+    def path(self, generation: int) -> Path:
+        return self.generations / str(generation)
+
+    def manifest(self, generation: int) -> Manifest:
+        return Manifest.from_json(json.loads((self.path(generation) / "manifest.json").read_text()))
+
+    def foreign(self) -> list[str]:
+        """What stands where the first generation would go and was not put there by this module."""
+        found = []
+        if self.etc.is_symlink():
+            if self.etc.readlink() != self._etc_target():
+                found.append(f"{self.etc} is a link to {self.etc.readlink()}")
+        elif self.etc.exists():
+            found.append(f"{self.etc} exists")
+        packaged = [Path(f"{directory}/systemd/system/{self.unit.name}") for directory in ("/usr/lib", "/lib")]
+        for unit in [self.unit, *packaged]:
+            if unit.exists() and not self.journal.exists():
+                found.append(f"{unit} exists")
+                break
+        return found
+
+    def drift(self, manifest: Manifest, gid: int) -> list[Drift]:
+        """How the disk differs from ``manifest``, the one in force."""
+        return [
+            *self._drift_inside(manifest, gid),
+            *self._drift_of_release(manifest),
+            *self._drift_outside(manifest),
+        ]
+
+    def _drift_inside(self, manifest: Manifest, gid: int) -> Iterator[Drift]:
+        root = self.path(manifest.generation)
+        for path, fact in manifest.files.items():
+            how = _file_drift(root / path, fact, gid if path.startswith("etc/") else 0)
+            if how:
+                yield Drift(str(root / path), how, Action.parse(fact.action), staged=True)
+        declared = {root / path for path in manifest.files}
+        for found in sorted((root / "etc").rglob("*")):
+            if found not in declared and not found.is_dir():
+                yield Drift(str(found), "is not declared", Action.RELOAD, staged=True)
+
+    def _drift_of_release(self, manifest: Manifest) -> Iterator[Drift]:
+        if manifest.release is None:
+            return
+        version = manifest.release.version
+        for how in self.releases.damage(version):
+            yield Drift(str(self.releases.path(version)), how, Action.RESTART)
+
+    def _drift_outside(self, manifest: Manifest) -> Iterator[Drift]:
+        for link, target in self.links(manifest).items():
+            actual = link.readlink() if link.is_symlink() else None
+            if actual != target:
+                yield Drift(str(link), f"points at {actual or 'nothing'} instead of {target}")
+        for directory in manifest.data:
+            if not Path(directory).is_dir():
+                yield Drift(directory, "is missing", Action.RESTART)
+        if (how := _file_drift(self.unit, manifest.files["unit"], 0)) is not None:
+            yield Drift(str(self.unit), how, Action.RESTART)
+
+    # --- changing it
+
+    def stage(self, manifest: Manifest, contents: Mapping[str, bytes], gid: int) -> Path:
+        """Write a complete generation under a name of its own, durably; the one in force is not touched."""
+        staged = self.generations / f".{manifest.generation}.staged"
+        shutil.rmtree(staged, ignore_errors=True)
+        (staged / "etc").mkdir(parents=True)
+        for path, fact in manifest.files.items():
+            target = staged / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(contents[path])
+            if path.startswith("etc/"):
+                os.chown(target, 0, gid)
+            target.chmod(int(fact.mode, 8))
+            os.utime(target, (manifest.mtime, manifest.mtime))
+        for directory in (staged / "etc", *(path for path in (staged / "etc").rglob("*") if path.is_dir())):
+            os.chown(directory, 0, gid)
+            directory.chmod(0o750)
+        staged.chmod(0o755)
+        if manifest.release:
+            (staged / "release").symlink_to(f"../../releases/{manifest.release.version}")
+        (staged / "manifest.json").write_text(json.dumps(manifest.to_json(), indent=1) + "\n")
+        fsync_tree(staged)
+        return staged
+
+    def keep(self, staged: Path, generation: int) -> None:
+        shutil.rmtree(self.path(generation), ignore_errors=True)
+        staged.rename(self.path(generation))
+        fsync_tree(self.path(generation))
+
+    def discard(self, staged: Path) -> None:
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def switch(self, generation: int) -> None:
+        """Put a generation in force: one rename; then the unit's copy and the links, which the journal covers."""
+        link_durable(self.current, Path("generations", str(generation)))
+        manifest = self.manifest(generation)
+        write_durable(self.unit, (self.path(generation) / "unit").read_bytes(), 0o644)
+        for link, target in self.links(manifest).items():
+            if not (link.is_symlink() and link.readlink() == target):
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link_durable(link, target)
+
+    def withdraw(self) -> None:
+        """Take the generation in force, the unit and the links away; generations and data stay."""
+        generation = self.current_id()
+        if generation is not None:
+            for link in self.links(self.manifest(generation)):
+                if link.is_symlink():
+                    link.unlink()
+        self.unit.unlink(missing_ok=True)
+        self.current.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Remove all generations, releases and the journal; data directories are elsewhere and stay."""
+        shutil.rmtree(self.root)
+
+    def prune(self, keep: int) -> None:
+        """Keep the last ``keep`` generations and the releases that they run."""
+        current = self.current_id()
+        kept = [generation for generation in self.ids() if current is None or generation <= current][-keep:]
+        for generation in self.ids():
+            if generation not in kept:
+                shutil.rmtree(self.path(generation))
+        for leftover in self.generations.glob(".*"):
+            shutil.rmtree(leftover)
+        used = {manifest.release.version for manifest in map(self.manifest, kept) if manifest.release}
+        for version in self.releases.versions():
+            if version not in used:
+                self.releases.remove(version)
+
+    # --- the journal
+
+    def record(self, event: str, **facts: Any) -> None:
+        """Append to the journal; on disk when this returns."""
+        line = json.dumps({"at": round(time.time(), 3), "event": event, **facts})
+        with self.journal.open("a") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def records(self) -> list[dict[str, Any]]:
+        """The journal. A last line that a power cut left unfinished announces nothing and is passed over."""
+        found: list[dict[str, Any]] = []
+        try:
+            lines = self.journal.read_text().splitlines()
+        except FileNotFoundError:
+            return found
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def links(self, manifest: Manifest) -> dict[Path, Path]:
+        """All links that lead into the configuration in force, and where they point."""
+        further = {Path(link): Path(target) for link, target in manifest.links.items()}
+        return {self.etc: self._etc_target(), **further}
+
+    def _etc_target(self) -> Path:
+        return self.current / "etc"
+
+
+def _file_drift(path: Path, fact: FileFact, gid: int) -> str | None:
+    """How one file differs from its fact, in words; ``None`` when it does not."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return "is missing"
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    if sha256(path.read_bytes()) != fact.sha256:
+        return "was edited by hand"
+    mode = f"{stat.S_IMODE(status.st_mode):04o}"
+    if mode != fact.mode:
+        return f"mode is {mode} instead of {fact.mode}"
+    if (status.st_uid, status.st_gid) != (0, gid):
+        return f"owner is {status.st_uid}:{status.st_gid} instead of 0:{gid}"
+    return None

@@ -1,0 +1,234 @@
+"""What has to change on a host, decided without touching it.
+
+The planning core of the ``daemon_generation`` module: it compares a declared :class:`Manifest` with
+what was :class:`Observed` and returns a :class:`Plan`. No input, no output, no clock, so every case is a
+line in a table of tests.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+class Action(enum.IntEnum):
+    """The force that puts a change into effect, least first, so that ``max()`` of several is right."""
+
+    NONE = 0
+    RELOAD = 1
+    RESTART = 2
+
+    @classmethod
+    def parse(cls, word: str) -> Action:
+        return cls[word.upper()]
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Refusal(Exception):
+    """The declaration is not acceptable on this host; nothing has been changed."""
+
+
+@dataclass(frozen=True)
+class FileFact:
+    """One file of a generation: content hash (hex), mode as an octal string, and what a change of it takes."""
+
+    sha256: str
+    mode: str
+    action: str = "restart"
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class Release:
+    """The unpacked upstream release a generation runs; absent for a daemon that comes from apt."""
+
+    version: str
+    sha256: str
+    binaries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that a generation is made of. Two manifests are the same declaration when :meth:`identity` is equal.
+
+    ``files`` is keyed by path below the generation: ``etc/...``, ``env`` (the flags) and ``unit``.
+    ``proof`` and ``progress_url`` travel along, so that a host can prove a generation it goes back to.
+    ``mtime`` (whole seconds since the epoch) is distinct per generation and set on every file.
+    """
+
+    files: Mapping[str, FileFact]
+    release: Release | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+    proof: tuple[Mapping[str, Any], ...] = ()
+    proof_timeout: float = 20.0
+    progress_url: str | None = None
+    generation: int = 0
+    mtime: int = 0
+
+    def identity(self) -> dict[str, Any]:
+        whole = self.to_json()
+        for of_one_host in ("generation", "mtime"):
+            del whole[of_one_host]
+        return whole
+
+    def to_json(self) -> dict[str, Any]:
+        whole = asdict(self)
+        whole["data"], whole["proof"] = list(self.data), list(self.proof)
+        if self.release:
+            whole["release"]["binaries"] = list(self.release.binaries)
+        return whole
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Manifest:
+        known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
+        release = known.get("release")
+        known["release"] = Release(**{**release, "binaries": tuple(release["binaries"])}) if release else None
+        known["files"] = {path: FileFact(**fact) for path, fact in known["files"].items()}
+        known["data"], known["proof"] = tuple(known.get("data", ())), tuple(known.get("proof", ()))
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A difference between the manifest in force and the host.
+
+    ``staged`` says that it lies inside the generation, which is never edited: a fresh one replaces it.
+    """
+
+    what: str
+    how: str
+    action: Action = Action.NONE
+    staged: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.how}"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a host shows: the generation in force, how the disk and the service differ from it, and the
+    action that an interrupted or unproven earlier run still owes (``None`` when it owes nothing)."""
+
+    current: Manifest | None = None
+    drift: Sequence[Drift] = ()
+    owed: Action | None = None
+    foreign: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do. ``stage``: write a new generation; ``action``: then do this to the process."""
+
+    stage: bool
+    action: Action
+    reasons: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.reasons)
+
+
+UNCHANGED = Plan(stage=False, action=Action.NONE, reasons=())
+
+
+def plan(declared: Manifest, observed: Observed, *, allow_downgrade: bool = False) -> Plan:
+    """Decide how ``declared`` comes into force.
+
+    Raises:
+        Refusal: the host holds what we did not put there, or the release is older than the one in force.
+    """
+    current = observed.current
+    if current is None:
+        if observed.foreign:
+            raise Refusal(
+                "this host already holds what this role did not put there: "
+                + "; ".join(observed.foreign)
+                + ". Move it away first (data is never touched), then run again."
+            )
+        return Plan(stage=True, action=Action.RESTART, reasons=("first installation",))
+    _refuse_downgrade(declared, current, allow_downgrade)
+
+    changes = list(_changes(declared, current))
+    pending = [] if observed.owed is None else [("the last run was not proven", observed.owed)]
+    drift = [(str(found), found.action) for found in observed.drift]
+    causes = [*changes, *pending, *drift]
+    if not causes:
+        return UNCHANGED
+    return Plan(
+        stage=bool(changes) or any(found.staged for found in observed.drift),
+        action=max(action for _reason, action in causes),
+        reasons=tuple(reason for reason, _action in causes),
+    )
+
+
+def _changes(declared: Manifest, current: Manifest) -> list[tuple[str, Action]]:
+    """Reason and action for each part of the declaration that differs from the manifest in force."""
+    if declared.identity() == current.identity():
+        return []
+    found: list[tuple[str, Action]] = []
+    if declared.release != current.release:
+        found.append((f"release {_version(current)} -> {_version(declared)}", Action.RESTART))
+    for path in sorted({*declared.files, *current.files}):
+        new, old = declared.files.get(path), current.files.get(path)
+        if new != old:
+            change = "added" if old is None else "removed" if new is None else "changed"
+            force = max(Action.parse(fact.action) for fact in (new, old) if fact is not None)
+            found.append((f"{path} {change}", force))
+    if not found:
+        found.append(("links, data directories or proof changed", Action.NONE))
+    return found
+
+
+def _version(manifest: Manifest) -> str:
+    return manifest.release.version if manifest.release else "(from the distribution)"
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """The numbers of a version, comparable: ``3.10.1`` is newer than ``3.9``."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def _refuse_downgrade(declared: Manifest, current: Manifest, allowed: bool) -> None:
+    if allowed or declared.release is None or current.release is None:
+        return
+    new, old = declared.release.version, current.release.version
+    if version_key(new) < version_key(old):
+        raise Refusal(
+            f"release {new} is older than {old}, which is in force. An older release may not read the newer one's "
+            f"data: set allow_downgrade if you have checked that it does."
+        )
+
+
+def owed(journal: Sequence[Mapping[str, Any]], current: int | None) -> Action | None:
+    """The action that the journal still owes the process, or ``None`` when the last transaction is closed.
+
+    A transaction is a ``switch`` record (``from``, ``to``, ``action``) closed by ``proven`` or ``withdrawn``. One
+    that died before its rename left ``current`` where it was and owes nothing.
+    """
+    open_records: list[Mapping[str, Any]] = []
+    for record in journal:
+        if record["event"] in ("proven", "withdrawn"):
+            open_records.clear()
+        elif record["event"] == "switch":
+            open_records.append(record)
+    if not open_records:
+        return None
+    if len(open_records) == 1 and open_records[0]["to"] != current == open_records[0]["from"]:
+        return None
+    return max(Action.parse(record["action"]) for record in open_records)
+
+
+def last_proven(journal: Sequence[Mapping[str, Any]]) -> int | None:
+    """The generation to go back to: the one that was last proven, ``None`` when there was none yet."""
+    for record in reversed(journal):
+        if record["event"] == "proven":
+            return int(record["generation"])
+        if record["event"] == "withdrawn":
+            break
+    return None

@@ -1,0 +1,165 @@
+"""Proof that a generation is in force: asked of the running process, until all of it holds.
+
+A probe is a mapping with a ``url`` and at most one question about what the URL answers:
+
+- nothing more: the URL answers 200;
+- ``metric`` ``{name, labels, value | mtime_of_files | after_action}`` about a page in Prometheus' text format: a series
+  of that name and labels is there, and has that value, or the modification time of the generation's files, or a
+  time after the action (seconds since the epoch; asked only when there was an action);
+- ``rows`` ``{at, keys, equal}`` about JSON: the list found at the dotted path ``at`` (lists on the way are
+  flattened), reduced to ``keys`` (dotted paths too), equals ``equal`` in any order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+POLL_S = 0.2
+FETCH_TIMEOUT_S = 3
+LIFE_S = 1.0
+SHOWN_ROWS = 5
+
+Probe = Mapping[str, Any]
+Fetch = Callable[[str], str]
+
+
+class Unproven(Exception):
+    """The reason why a generation is not in force."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What probes compare with: when the action was taken (epoch seconds; ``None``: there was none) and the
+    modification time of the generation's files (epoch seconds)."""
+
+    acted_at: float | None
+    mtime: int
+
+
+def prove(
+    probes: Sequence[Probe],
+    moment: Moment,
+    *,
+    timeout: float,
+    fetch: Fetch,
+    exited: Callable[[], str | None],
+    progress: Callable[[], str | None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return when every probe holds and the process has lived for a second.
+
+    Args:
+        timeout: seconds without progress after which the proof has failed.
+        exited: says how the process died, or ``None`` while it lives; asked before and after the probes.
+        progress: any text that changes while a slow start goes on; each change starts the timeout anew.
+
+    Raises:
+        Unproven: at once when the process exits, else at the timeout, with what did not hold.
+    """
+    started = last_progress = clock()
+    seen: str | None = None
+    while True:
+        if death := exited():
+            raise Unproven(death)
+        failures = [failure for failure in (check(probe, moment, fetch) for probe in probes) if failure]
+        lived = clock() - started
+        if not failures and (moment.acted_at is None or lived >= LIFE_S):
+            if death := exited():
+                raise Unproven(death)
+            return
+        if (now := progress()) != seen:
+            seen, last_progress = now, clock()
+        if clock() - last_progress >= timeout:
+            raise Unproven(f"after {lived:.0f} s: " + "; ".join(failures))
+        sleep(POLL_S)
+
+
+def check(probe: Probe, moment: Moment, fetch: Fetch) -> str | None:
+    """Ask one probe. The answer is ``None`` when it holds, else what was found instead."""
+    url = probe["url"]
+    try:
+        body = fetch(url)
+    except Exception as error:  # noqa: BLE001  whatever the client raises: the URL did not answer 200
+        return f"{url} does not answer: {error}"
+    if metric := probe.get("metric"):
+        failure = _check_metric(metric, moment, body)
+    elif rows := probe.get("rows"):
+        failure = _check_rows(rows, body)
+    else:
+        failure = None
+    return failure and f"{url}: {failure}"
+
+
+def _check_metric(metric: Mapping[str, Any], moment: Moment, body: str) -> str | None:
+    name, labels = metric["name"], metric.get("labels") or {}
+    values = list(series(body, name, labels))
+    shown = name + (str(labels) if labels else "")
+    if not values:
+        return f"{shown} is missing"
+    if metric.get("after_action"):
+        if moment.acted_at is None or max(values) >= moment.acted_at:
+            return None
+        return f"{shown} is {moment.acted_at - max(values):.1f} s older than the action"
+    wanted = moment.mtime if metric.get("mtime_of_files") else metric.get("value")
+    if wanted is None or float(wanted) in values:
+        return None
+    return f"{shown} is {values[0]:g} instead of {float(wanted):g}"
+
+
+def _check_rows(rows: Mapping[str, Any], body: str) -> str | None:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return "is not JSON"
+    found = [[_text(walk(item, key)) for key in rows["keys"]] for item in walk(document, rows["at"])]
+    missing, extra = _difference(rows["equal"], found), _difference(found, rows["equal"])
+    if not missing and not extra:
+        return None
+    told = [f"lacks {row}" for row in missing[:SHOWN_ROWS]] + [f"also has {row}" for row in extra[:SHOWN_ROWS]]
+    return f"{rows['at']} " + ", ".join(told)
+
+
+def _difference(left: Sequence[Any], right: Sequence[Any]) -> list[Any]:
+    rest = [list(row) for row in right]
+    found = []
+    for row in map(list, left):
+        if row in rest:
+            rest.remove(row)
+        else:
+            found.append(row)
+    return found
+
+
+def walk(document: Any, path: str) -> list[Any]:
+    """All values at a dotted path, lists flattened: ``walk({"a": [{"b": 1}, {"b": 2}]}, "a.b")`` is ``[1, 2]``."""
+    found = [document]
+    for key in path.split("."):
+        found = [item[key] for item in _flat(found) if isinstance(item, Mapping) and key in item]
+    return list(_flat(found))
+
+
+def _flat(items: Sequence[Any]) -> Iterator[Any]:
+    for item in items:
+        if isinstance(item, list):
+            yield from _flat(item)
+        else:
+            yield item
+
+
+def _text(values: list[Any]) -> str:
+    return ",".join(str(value) for value in values)
+
+
+def series(body: str, name: str, labels: Mapping[str, str]) -> Iterator[float]:
+    """The values of all series of that name which carry those labels, from Prometheus' text format."""
+    pattern = re.compile(rf"^{re.escape(name)}(?:\{{(?P<labels>.*)\}})? (?P<value>\S+)", re.MULTILINE)
+    for match in pattern.finditer(body):
+        carried = dict(re.findall(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"', match["labels"] or ""))
+        if all(carried.get(key) == value for key, value in labels.items()):
+            yield float(match["value"])

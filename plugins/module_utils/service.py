@@ -1,0 +1,129 @@
+"""One systemd service: what it shows, and the three things done to it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .plan import Action, Drift
+
+SHOWN = "ActiveState,SubState,MainPID,NRestarts,UnitFileState,LoadState,NeedDaemonReload,InvocationID"
+SYSTEMCTL_TIMEOUT_S = 60
+
+
+class ServiceError(Exception):
+    """systemd refused; the message is its own."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What ``systemctl show`` says, and the binary that the main process runs."""
+
+    active: bool
+    exited: bool
+    pid: int
+    restarts: int
+    enabled: bool
+    masked: bool
+    stale: bool
+    executable: str
+
+
+class Service:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.unit = f"{name}.service"
+
+    def state(self) -> State:
+        shown = dict(line.split("=", 1) for line in self._systemctl("show", f"--property={SHOWN}").splitlines())
+        pid = int(shown.get("MainPID") or 0)
+        return State(
+            active=shown.get("ActiveState") in ("active", "reloading"),
+            exited=shown.get("SubState") in ("auto-restart", "auto-restart-queued", "failed", "dead", "exited"),
+            pid=pid,
+            restarts=int(shown.get("NRestarts") or 0),
+            enabled=shown.get("UnitFileState") == "enabled",
+            masked=shown.get("LoadState") == "masked",
+            stale=shown.get("NeedDaemonReload") == "yes",
+            executable=_executable(pid),
+        )
+
+    def drift(self, release: Path | None) -> list[Drift]:
+        """How the service differs from one that is enabled and runs the release in force."""
+        state, found = self.state(), []
+        if state.masked:
+            found.append(Drift(self.unit, "is masked", Action.RESTART))
+        elif not state.active:
+            found.append(Drift(self.unit, "does not run", Action.RESTART))
+        elif release and not Path(state.executable).is_relative_to(release.resolve()):
+            found.append(Drift(self.unit, f"runs {state.executable}, not {release.name}", Action.RESTART))
+        if not state.enabled and not state.masked:
+            found.append(Drift(self.unit, "is not enabled"))
+        if state.stale:
+            found.append(Drift(self.unit, "was changed on disk and not loaded", Action.RESTART))
+        return found
+
+    def load(self) -> None:
+        """Make systemd read the unit, and start it at boot."""
+        self._systemctl("unmask")
+        self._systemctl("daemon-reload", unit=False)
+        self._systemctl("enable", "--quiet")
+
+    def act(self, action: Action) -> None:
+        """Apply an action.
+
+        Raises:
+            ServiceError: systemd could not start or signal the process.
+        """
+        if action is Action.NONE:
+            return
+        self._systemctl("reset-failed", check=False)
+        self._systemctl("reload" if action is Action.RELOAD else "restart")
+
+    def remove(self) -> None:
+        """Stop, disable and forget; for a service whose unit file is about to go."""
+        self._systemctl("disable", "--now", "--quiet", check=False)
+        self._systemctl("reset-failed", check=False)
+
+    def forget(self) -> None:
+        self._systemctl("daemon-reload", unit=False)
+
+    def last_words(self, lines: int = 10) -> list[str]:
+        """The last journal lines of the service, oldest first."""
+        command = ["journalctl", "--unit", self.unit, "--lines", str(lines), "--output", "cat", "--quiet", "--no-pager"]
+        return _run(command).stdout.splitlines()
+
+    def _systemctl(self, verb: str, *options: str, unit: bool = True, check: bool = True) -> str:
+        command = ["systemctl", verb, *options, *([self.unit] if unit else [])]
+        done = _run(command)
+        if check and done.returncode:
+            raise ServiceError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+
+def verify_unit(text: str, name: str, staging: Path) -> str | None:
+    """systemd's own word on a unit text, or ``None`` when it has none.
+
+    ``systemd-analyze verify`` exits 0 for directives that it ignores, so each line about this unit is a refusal;
+    lines about other units of the host are not ours.
+    """
+    path = staging / f"{name}.service"
+    path.write_text(text)
+    try:
+        done = _run(["systemd-analyze", "verify", "--man=no", str(path)])
+    finally:
+        path.unlink()
+    return "\n".join(line for line in (done.stdout + done.stderr).splitlines() if path.name in line) or None
+
+
+def _executable(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink()) if pid else ""
+    except OSError:
+        return ""
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT_S, check=False)

@@ -1,0 +1,462 @@
+#!/usr/bin/python
+"""One daemon on one host, moved from one generation to the next as one transaction."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: daemon_generation
+short_description: Put a daemon's release, configuration and unit in force as one transaction
+version_added: 0.1.0
+description:
+  - Everything a daemon is made of on a host (release, configuration files, flags, unit) is one generation below
+    C(/opt/tds/<name>/generations/<id>/), and C(/opt/tds/<name>/current) points at the one in force.
+  - A run compares the declaration with the manifest in force, the manifest with the bytes on disk, and the journal with
+    the running process. If all agree, it does nothing, and nothing is fetched.
+  - Otherwise it obtains the release (sha256 pinned), stages the new generation, lets the product's own checkers
+    judge it as the service's user, switches with one rename, acts with the least force that applies the change,
+    and proves the effect. What is not proven is rolled back, and the task fails with the reason.
+  - C(/etc/<name>) is a link to the configuration in force.
+options:
+  name:
+    description: The daemon; also the systemd unit (C(<name>.service)) and the directories.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) brings the declaration into force.
+      - V(previous) goes back to the generation before the one in force, from what the host itself keeps.
+      - V(absent) stops the daemon and removes all of it but O(data).
+    type: str
+    choices: [present, previous, absent]
+    default: present
+  user:
+    description: The account that the service runs as and that the checkers run as. It must exist.
+    type: str
+    default: root
+  release:
+    description: The upstream release; leave out for a daemon that comes from the distribution.
+    type: dict
+    suboptions:
+      version:
+        description: The version, which names C(/opt/tds/<name>/releases/<version>/).
+        type: str
+        required: true
+      archive:
+        description: URL, or path on the controller, of the tar archive. Its single top directory is left out.
+        type: str
+        required: true
+      sha256:
+        description: SHA-256 of the archive, 64 hexadecimal digits.
+        type: str
+        required: true
+      binaries:
+        description: Executables that must be in the release.
+        type: list
+        elements: str
+        default: []
+  unit:
+    description: The text of the systemd unit. It reads its flags from C(/opt/tds/<name>/current/env) as C($ARGS).
+    type: str
+  arguments:
+    description: The command line's arguments. White space and quotes are refused, since systemd would take them apart.
+    type: list
+    elements: str
+    default: []
+  environment:
+    description: Further variables of the service's environment. Not for secrets.
+    type: dict
+    default: {}
+  files:
+    description: The configuration files, all of them; what is not listed leaves the next generation.
+    type: list
+    elements: dict
+    default: []
+    suboptions: &file
+      path:
+        description: Path below C(/etc/<name>).
+        type: str
+        required: true
+      content:
+        description: The whole content.
+        type: str
+        required: true
+      mode:
+        description: Four octal digits; the owner is root, the group the service's user.
+        type: str
+        default: "0640"
+      action:
+        description: What it takes for a changed file to be in force.
+        type: str
+        choices: [none, reload, restart]
+        default: restart
+      source:
+        description: The variables that the content comes from; shown when a checker refuses it.
+        type: str
+        default: ""
+  secret_files:
+    description: As O(files), for contents that appear in no diff and no log.
+    type: list
+    elements: dict
+    default: []
+    suboptions: *file
+  links:
+    description: Further symbolic links into the configuration, link to target, both absolute.
+    type: dict
+    default: {}
+  data:
+    description: Directories of the daemon's data, made when missing (mode 0700, owned by O(user)), never removed.
+    type: list
+    elements: path
+    default: []
+  checks:
+    description:
+      - Commands that judge the staged generation, run as O(user). A non-zero exit or a warning refuses it.
+      - C({etc}) and C({release}) stand for the staged directories.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      command:
+        description: Program and arguments.
+        type: list
+        elements: str
+        required: true
+  proof:
+    description: What must hold for the generation to be in force; each probe asks one question about a URL's answer.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      url:
+        description: Asked with GET; must answer 200.
+        type: str
+        required: true
+      metric:
+        description: A series that must be on the page, in Prometheus' text format.
+        type: dict
+        suboptions:
+          name:
+            description: Its name.
+            type: str
+            required: true
+          labels:
+            description: Labels that it must carry.
+            type: dict
+            default: {}
+          value:
+            description: The value it must have.
+            type: float
+          mtime_of_files:
+            description: Its value must be the modification time of the generation's files.
+            type: bool
+            default: false
+          after_action:
+            description: Its value must be a time after the reload or restart of this run.
+            type: bool
+            default: false
+      rows:
+        description: A list in a JSON answer that must be equal to the declaration, in any order.
+        type: dict
+        suboptions:
+          at:
+            description: Dotted path of the list; lists on the way are flattened.
+            type: str
+            required: true
+          keys:
+            description: Dotted paths, in an item of the list, of what makes a row.
+            type: list
+            elements: str
+            required: true
+          equal:
+            description: The rows that must be there, as lists of strings.
+            type: list
+            elements: list
+            required: true
+  proof_timeout:
+    description: Seconds without progress after which the proof has failed.
+    type: float
+    default: 20
+  progress_url:
+    description: A page that changes while a slow start makes progress, which the proof then waits for.
+    type: str
+  keep:
+    description: How many generations stay on the host, with the releases they run.
+    type: int
+    default: 3
+  allow_downgrade:
+    description: Accept a release that is older than the one in force.
+    type: bool
+    default: false
+  archive_file:
+    description: Set by the action plugin; the archive on the host, sent from the controller.
+    type: path
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing, and validates when the release is already on the host.
+  diff_mode:
+    support: full
+    description: Contents of O(secret_files) are never shown.
+author: The tds.monitoring authors
+"""
+
+EXAMPLES = r"""
+- name: Put node_exporter in force
+  tds.monitoring.daemon_generation:
+    name: node_exporter
+    user: node_exporter
+    release:
+      version: 1.12.1
+      archive: https://artifacts.example/node_exporter-1.12.1.linux-amd64.tar.gz
+      sha256: b51d8a76aa2a9156a55d501aca6276fae09e262259a5e4e831d2c2222f084e63
+      binaries: [node_exporter]
+    unit: "{{ lookup('ansible.builtin.template', 'daemon.service.j2') }}"
+    arguments: ["--web.listen-address=127.0.0.1:9100"]
+    proof:
+      - url: http://127.0.0.1:9100/metrics
+        metric: {name: node_exporter_build_info}
+
+- name: Go back to the generation before
+  tds.monitoring.daemon_generation:
+    name: node_exporter
+    user: node_exporter
+    state: previous
+"""
+
+RETURN = r"""
+action:
+  description: What was, or in check mode would be, done to the process.
+  type: str
+  returned: always
+  sample: reload
+generation:
+  description: The generation in force before and after; C(null) when there was none.
+  type: dict
+  returned: always
+  sample: {before: 4, after: 5}
+reasons:
+  description: Why something changed; empty when nothing did.
+  type: list
+  elements: str
+  returned: always
+fetched_bytes:
+  description: Bytes that were downloaded.
+  type: int
+  returned: always
+not_validated:
+  description: In check mode, why the checkers could not run; C(null) when they did.
+  type: str
+  returned: always
+"""
+
+import os
+import pwd
+import re
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store, sha256
+from ansible_collections.tds.monitoring.plugins.module_utils.plan import FileFact, Manifest, Refusal, Release
+from ansible_collections.tds.monitoring.plugins.module_utils.release import ReleaseError
+from ansible_collections.tds.monitoring.plugins.module_utils.service import Service, ServiceError
+from ansible_collections.tds.monitoring.plugins.module_utils.transaction import (
+    ArchiveNeeded,
+    Check,
+    Declaration,
+    Outcome,
+    RolledBack,
+    Transaction,
+    environment_file,
+)
+
+
+def file_options(secret: bool) -> dict[str, Any]:
+    return {
+        "path": {"type": "str", "required": True},
+        "content": {"type": "str", "required": True, "no_log": secret},
+        "mode": {"type": "str", "default": "0640"},
+        "action": {"type": "str", "choices": ["none", "reload", "restart"], "default": "restart"},
+        "source": {"type": "str", "default": ""},
+    }
+
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "previous", "absent"], "default": "present"},
+    "user": {"type": "str", "default": "root"},
+    "release": {
+        "type": "dict",
+        "options": {
+            "version": {"type": "str", "required": True},
+            "archive": {"type": "str", "required": True},
+            "sha256": {"type": "str", "required": True},
+            "binaries": {"type": "list", "elements": "str", "default": []},
+        },
+    },
+    "unit": {"type": "str"},
+    "arguments": {"type": "list", "elements": "str", "default": []},
+    "environment": {"type": "dict", "default": {}},
+    "files": {"type": "list", "elements": "dict", "default": [], "options": file_options(secret=False)},
+    "secret_files": {"type": "list", "elements": "dict", "default": [], "options": file_options(secret=True)},
+    "links": {"type": "dict", "default": {}},
+    "data": {"type": "list", "elements": "path", "default": []},
+    "checks": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"command": {"type": "list", "elements": "str", "required": True}},
+    },
+    "proof": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "url": {"type": "str", "required": True},
+            "metric": {
+                "type": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "labels": {"type": "dict", "default": {}},
+                    "value": {"type": "float"},
+                    "mtime_of_files": {"type": "bool", "default": False},
+                    "after_action": {"type": "bool", "default": False},
+                },
+            },
+            "rows": {
+                "type": "dict",
+                "options": {
+                    "at": {"type": "str", "required": True},
+                    "keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
+                    "equal": {"type": "list", "elements": "list", "required": True},
+                },
+            },
+        },
+        "mutually_exclusive": [("metric", "rows")],
+    },
+    "proof_timeout": {"type": "float", "default": 20},
+    "progress_url": {"type": "str"},
+    "keep": {"type": "int", "default": 3},
+    "allow_downgrade": {"type": "bool", "default": False},
+    "archive_file": {"type": "path"},
+}
+
+
+def declaration(params: dict[str, Any], uid: int, gid: int) -> Declaration:
+    """The module's parameters as a declaration.
+
+    Raises:
+        Refusal: a parameter is out of its form; the message names it.
+    """
+    _refuse_bad_names(params)
+    contents = {
+        "unit": params["unit"].encode(),
+        "env": environment_file(params["arguments"], params["environment"]),
+    }
+    facts = {path: FileFact(sha256(content), "0644") for path, content in contents.items()}
+    sources = {}
+    for option, secret in (("files", False), ("secret_files", True)):
+        for file in params[option]:
+            path = f"etc/{file['path']}"
+            contents[path] = file["content"].encode()
+            facts[path] = FileFact(sha256(contents[path]), file["mode"], file["action"], secret)
+            sources[path] = file["source"]
+    release = params["release"]
+    return Declaration(
+        manifest=Manifest(
+            files=facts,
+            release=release and Release(release["version"], release["sha256"].lower(), tuple(release["binaries"])),
+            links=params["links"],
+            data=tuple(params["data"]),
+            proof=tuple(params["proof"]),
+            proof_timeout=params["proof_timeout"],
+            progress_url=params["progress_url"],
+        ),
+        contents=contents,
+        sources=sources,
+        checks=[Check(check["command"]) for check in params["checks"]],
+        archive=release["archive"] if release else "",
+        user=params["user"],
+        uid=uid,
+        gid=gid,
+        keep=params["keep"],
+        allow_downgrade=params["allow_downgrade"],
+    )
+
+
+def _refuse_bad_names(params: dict[str, Any]) -> None:
+    release = params["release"]
+    forms = [("name", params["name"], r"[a-z][a-z0-9_-]*", "lower-case letters, digits, - and _")]
+    if release:
+        forms.append(("release.version", release["version"], r"\d[\w.+~-]*", "a version such as 3.13.4"))
+        forms.append(("release.sha256", release["sha256"], r"[0-9a-fA-F]{64}", "64 hexadecimal digits"))
+    for file in [*params["files"], *params["secret_files"]]:
+        forms.append(("files.path", file["path"], r"(?!.*\.\.)\w[\w./-]*", "a path below /etc/<name>"))
+        forms.append((f"files.mode of {file['path']}", file["mode"], r"0[0-7]{3}", "four octal digits, quoted"))
+    for option, value, form, wanted in forms:
+        if not re.fullmatch(form, value):
+            raise Refusal(f"{option} is {value!r}: write {wanted}")
+    paths = [file["path"] for file in [*params["files"], *params["secret_files"]]]
+    if twice := sorted({path for path in paths if paths.count(path) > 1}):
+        raise Refusal(f"files: {', '.join(twice)} is declared twice")
+    if params["keep"] < 2:
+        raise Refusal(f"keep is {params['keep']}: keep at least 2, or there is nothing to go back to")
+
+
+def account(name: str, check_mode: bool) -> tuple[int, int]:
+    """User and group id of the service's account; in check mode 0 for one that is yet to be made.
+
+    Raises:
+        Refusal: there is no such account.
+    """
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        if check_mode:
+            return 0, 0
+        raise Refusal(f"user {name!r} is not on this host: make the account first") from None
+    return found.pw_uid, found.pw_gid
+
+
+def execute(module: AnsibleModule) -> Outcome:
+    params = module.params
+    archive_file = Path(params["archive_file"]) if params["archive_file"] else None
+    store = Store(params["name"])
+    transaction = Transaction(store, Service(params["name"]), archive_file)
+    uid, gid = account(params["user"], module.check_mode or params["state"] == "absent")
+    declared = declaration(params, uid, gid) if params["state"] == "present" else None
+    with store.locked(module.check_mode):
+        if declared:
+            return transaction.present(declared, module.check_mode)
+        if params["state"] == "previous":
+            return transaction.previous(uid, gid, module.check_mode)
+        return transaction.absent(module.check_mode)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS,
+        required_if=[("state", "present", ("unit",))],
+        supports_check_mode=True,
+        no_log=True,  # contents would fill the host's log at every run
+    )
+    os.umask(0o022)
+    try:
+        outcome = execute(module)
+    except ArchiveNeeded as need:
+        module.exit_json(changed=False, needs_archive=str(need))
+    except (Refusal, ReleaseError, Busy, RolledBack, ServiceError) as error:
+        module.fail_json(msg=f"{module.params['name']}: {error}")
+    module.exit_json(
+        changed=outcome.changed,
+        action=str(outcome.action),
+        generation={"before": outcome.before, "after": outcome.after},
+        reasons=list(outcome.reasons),
+        fetched_bytes=outcome.fetched_bytes,
+        not_validated=outcome.not_validated,
+        diff=outcome.diff,
+    )
+
+
+if __name__ == "__main__":
+    main()

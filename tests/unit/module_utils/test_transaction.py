@@ -1,0 +1,371 @@
+"""The transaction on a real disk, with a service that does as it is told. Needs root, as the module does."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.tds.monitoring.plugins.module_utils import transaction as library
+from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store, sha256
+from ansible_collections.tds.monitoring.plugins.module_utils.plan import (
+    Action,
+    Drift,
+    FileFact,
+    Manifest,
+    Refusal,
+    Release,
+)
+from ansible_collections.tds.monitoring.plugins.module_utils.service import Service, ServiceError, State
+from ansible_collections.tds.monitoring.plugins.module_utils.transaction import (
+    ArchiveNeeded,
+    Check,
+    Declaration,
+    RolledBack,
+    Transaction,
+    environment_file,
+)
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the generations belong to root: run as root")
+
+
+class FakeService(Service):
+    """Remembers what was done to it. ``broken`` holds the configurations with which the process exits."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.name)
+        self.store, self.broken = store, set[str]()
+        self.acted: list[str] = []
+        self.runs: str | None = None
+
+    def act(self, action: Action) -> None:
+        self.acted.append(str(action))
+        if action is not Action.NONE:
+            self.runs = (self.store.etc_in_force() / "main.conf").read_text()
+            if self.runs == "refused by systemd":
+                raise ServiceError("exec format error")
+
+    def state(self) -> State:
+        dead = self.runs is None or self.runs in self.broken
+        return State(not dead, dead, 1, 0, enabled=True, masked=False, stale=False, executable="")
+
+    def drift(self, release: Path | None) -> list[Drift]:  # noqa: ARG002
+        return [] if self.state().active else [Drift(self.unit, "does not run", Action.RESTART)]
+
+    def load(self) -> None:
+        self.acted.append("load")
+
+    def remove(self) -> None:
+        self.acted.append("remove")
+        self.runs = None
+
+    def forget(self) -> None: ...
+
+    def last_words(self, lines: int = 10) -> list[str]:  # noqa: ARG002
+        return ["panic: last words"]
+
+
+class HostStore(Store):
+    """A store in a temporary directory, whose absolute links are followed there."""
+
+    def etc_in_force(self) -> Path:
+        return self.path(self.current_id() or 0) / "etc"
+
+
+class Host:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "etc/systemd/system").mkdir(parents=True)
+        self.store = HostStore("demo", root)
+        self.service = FakeService(self.store)
+        self.transaction = Transaction(self.store, self.service)
+
+    def declare(self, conf: str = "one", action: str = "reload", **changes: Any) -> Declaration:
+        contents = {"unit": b"[Service]\n", "env": b"ARGS=''\n", "etc/main.conf": conf.encode()}
+        facts = {path: FileFact(sha256(content), "0644") for path, content in contents.items()}
+        facts["etc/main.conf"] = replace(facts["etc/main.conf"], mode="0640", action=action)
+        declared = Declaration(
+            manifest=Manifest(files=facts, data=(str(self.root / "data"),), proof_timeout=0.5),
+            contents=contents,
+            sources={"etc/main.conf": "demo_settings"},
+            checks=[],
+        )
+        return replace(declared, **changes)
+
+    def tree(self) -> set[str]:
+        return {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
+
+    def in_force(self) -> tuple[int | None, str | None]:
+        """Generation in force and the configuration that the process runs."""
+        return self.store.current_id(), self.service.runs
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(library, "verify_unit", lambda *_arguments: None)
+    monkeypatch.setattr("ansible_collections.tds.monitoring.plugins.module_utils.proof.LIFE_S", 0)
+    return Host(tmp_path)
+
+
+def test_the_first_run_installs_and_the_second_does_nothing(host: Host) -> None:
+    first = host.transaction.present(host.declare())
+    assert (first.changed, first.before, first.after, host.in_force()) == (True, None, 1, (1, "one"))
+    before = host.tree()
+    second = host.transaction.present(host.declare())
+    assert (second.changed, second.after, second.action) == (False, 1, Action.NONE)
+    assert host.tree() == before
+    assert host.service.acted == ["load", "restart"]
+
+
+def test_the_host_shows_the_layout_that_the_documentation_names(host: Host) -> None:
+    host.transaction.present(host.declare())
+    generation = host.root / "opt/tds/demo/generations/1"
+    assert str((host.root / "opt/tds/demo/current").readlink()) == "generations/1"
+    assert (host.root / "etc/demo").readlink() == host.root / "opt/tds/demo/current/etc"
+    assert sorted(path.name for path in generation.iterdir()) == ["env", "etc", "manifest.json", "unit"]
+    assert (host.root / "etc/systemd/system/demo.service").read_bytes() == (generation / "unit").read_bytes()
+    assert (generation / "etc").stat().st_mode & 0o777 == 0o750
+    assert (generation / "etc/main.conf").stat().st_mode & 0o777 == 0o640
+    assert (host.root / "data").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(("action", "done"), [("none", "none"), ("reload", "reload"), ("restart", "restart")])
+def test_a_changed_file_takes_the_action_it_declares(host: Host, action: str, done: str) -> None:
+    host.transaction.present(host.declare("one", action))
+    outcome = host.transaction.present(host.declare("two", action))
+    assert (str(outcome.action), host.service.acted[-1], host.store.current_id()) == (done, done, 2)
+
+
+def test_each_generation_has_a_modification_time_of_its_own(host: Host) -> None:
+    for conf in ("one", "two", "three"):
+        host.transaction.present(host.declare(conf))
+    times = [(host.store.path(generation) / "etc/main.conf").stat().st_mtime for generation in host.store.ids()]
+    assert times == sorted(set(times))
+    assert all(time == int(time) for time in times)
+
+
+@pytest.mark.parametrize("conf", ["breaks", "refused by systemd"])
+def test_what_does_not_run_is_rolled_back_and_leaves_no_debris(host: Host, conf: str) -> None:
+    host.transaction.present(host.declare("one"))
+    before = host.tree()
+    host.service.broken = {"breaks"}
+    with pytest.raises(
+        RolledBack, match=r"generation 2 of demo is not proven(?s:.)*generation 1 is in force and proven"
+    ) as told:
+        host.transaction.present(host.declare(conf))
+    assert "panic: last words" in str(told.value)
+    assert host.in_force() == (1, "one")
+    assert host.tree() == before
+    assert not host.transaction.present(host.declare("one")).changed
+
+
+def test_a_first_installation_that_does_not_run_is_withdrawn(host: Host) -> None:
+    host.service.broken = {"breaks"}
+    with pytest.raises(RolledBack, match="has been withdrawn"):
+        host.transaction.present(host.declare("breaks"))
+    assert host.store.current_id() is None
+    assert not (host.root / "etc/demo").is_symlink()
+    assert not (host.root / "etc/systemd/system/demo.service").exists()
+    assert host.transaction.present(host.declare("one")).changed
+    assert host.in_force() == (1, "one")
+
+
+def test_a_checker_refuses_before_anything_changes(host: Host) -> None:
+    host.transaction.present(host.declare("one"))
+    before, journal = host.tree(), host.store.records()
+    check = Check(["sh", "-c", "echo {etc}/main.conf: line 1 is wrong; exit 3"])
+    with pytest.raises(Refusal) as told:
+        host.transaction.present(host.declare("two", checks=[check]))
+    assert f"{host.root}/etc/demo/main.conf: line 1 is wrong" in str(told.value)
+    assert "Mend: demo_settings" in str(told.value)
+    assert (host.tree(), host.store.records(), host.in_force()) == (before, journal, (1, "one"))
+
+
+def test_a_warning_is_a_refusal(host: Host) -> None:
+    with pytest.raises(Refusal, match="level=WARNING"):
+        host.transaction.present(host.declare(checks=[Check(["echo", "level=WARNING msg=missing"])]))
+
+
+def test_a_checker_sees_the_staged_files_as_the_user_will(host: Host) -> None:
+    seen = Check(["sh", "-c", 'test "$(cat {etc}/main.conf)" = two'])
+    host.transaction.present(host.declare("one"))
+    host.transaction.present(host.declare("two", checks=[seen]))
+    with pytest.raises(Refusal):
+        host.transaction.present(host.declare("three", checks=[seen]))
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda path: path.write_text("edited"), "was edited by hand"),
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.chmod(0o666), "mode is 0666 instead of 0640"),
+        (lambda path: os.chown(path, 1, 1), "owner is 1:1 instead of 0:0"),
+        (lambda path: (path.parent / "extra.conf").touch(), "is not declared"),
+    ],
+)
+def test_drift_is_told_and_put_right(host: Host, edit: Any, told: str) -> None:
+    host.transaction.present(host.declare())
+    edit(host.store.path(1) / "etc/main.conf")
+    outcome = host.transaction.present(host.declare())
+    assert told in " ".join(outcome.reasons)
+    assert host.store.current_id() == 2
+    assert not host.transaction.present(host.declare()).changed
+
+
+def test_a_hand_edit_shows_in_the_diff(host: Host) -> None:
+    host.transaction.present(host.declare("one"))
+    (host.store.path(1) / "etc/main.conf").write_text("edited")
+    (shown,) = host.transaction.present(host.declare("one"), check_mode=True).diff
+    assert (shown["before"], shown["after"]) == ("edited", "one")
+
+
+def test_a_secret_never_shows(host: Host) -> None:
+    def secret(conf: str) -> Declaration:
+        declared = host.declare(conf)
+        files = {**declared.manifest.files}
+        files["etc/main.conf"] = replace(files["etc/main.conf"], secret=True)
+        return replace(declared, manifest=replace(declared.manifest, files=files))
+
+    first = host.transaction.present(secret("hunter2"))
+    second = host.transaction.present(secret("hunter3"))
+    assert "hunter" not in json.dumps([first.diff, second.diff])
+    assert second.diff
+
+
+def test_check_mode_changes_nothing_and_says_what_it_would_do(host: Host) -> None:
+    bare = host.tree()
+    outcome = host.transaction.present(host.declare(), check_mode=True)
+    assert (outcome.changed, outcome.action, host.tree()) == (True, Action.RESTART, bare)
+    host.transaction.present(host.declare())
+    installed = host.tree()
+    outcome = host.transaction.present(host.declare("two"), check_mode=True)
+    assert (outcome.changed, outcome.action, outcome.not_validated) == (True, Action.RELOAD, None)
+    assert (host.tree(), host.in_force()) == (installed, (1, "one"))
+    with pytest.raises(Refusal):
+        host.transaction.present(host.declare("two", checks=[Check(["false"])]), check_mode=True)
+
+
+def test_a_run_that_died_after_the_switch_is_healed_by_the_next(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.transaction.present(host.declare("one"))
+    with monkeypatch.context() as patch:
+        patch.setattr(host.service, "act", lambda _action: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            host.transaction.present(host.declare("two"))
+    assert host.in_force() == (2, "one")  # files and process disagree
+    outcome = host.transaction.present(host.declare("two"))
+    assert outcome.reasons == ("the last run was not proven",)
+    assert host.in_force() == (2, "two")
+
+
+def test_healing_that_fails_goes_back_to_what_was_proven(host: Host) -> None:
+    host.transaction.present(host.declare("one"))
+    host.service.broken = {"two"}
+    staged = host.transaction._stage(host.declare("two"), 2)
+    host.store.record("switch", **{"from": 1, "to": 2, "action": "reload"})
+    host.store.switch(staged)
+    with pytest.raises(RolledBack):
+        host.transaction.present(host.declare("two"))
+    assert host.in_force() == (1, "one")
+
+
+def test_previous_goes_back_and_a_declaration_forward_again(host: Host) -> None:
+    for conf in ("one", "two"):
+        host.transaction.present(host.declare(conf))
+    outcome = host.transaction.previous(0, 0)
+    assert (outcome.before, outcome.after, host.in_force()) == (2, 1, (1, "one"))
+    host.transaction.present(host.declare("two"))
+    assert host.in_force() == (3, "two")
+    host.store.prune(1)
+    with pytest.raises(Refusal, match="no generation before"):
+        host.transaction.previous(0, 0)
+
+
+def test_absent_leaves_only_the_data(host: Host) -> None:
+    host.transaction.present(host.declare())
+    (host.root / "data/wal").touch()
+    assert host.transaction.absent().changed
+    assert {"data", "data/wal"} <= host.tree()
+    assert not [path for path in host.tree() if "demo" in path]
+    assert not host.transaction.absent().changed
+
+
+def test_the_last_three_generations_are_kept_with_their_releases(host: Host, tmp_path: Path) -> None:
+    for version in ("1.0", "1.1", "1.2", "1.3"):
+        archive, pin = tool_archive(tmp_path / f"tool-{version}.tar.gz", version)
+        transaction = Transaction(host.store, host.service, archive)
+        transaction.present(with_release(host.declare(version), Release(version, pin, ("tool",))))
+    assert host.store.ids() == [2, 3, 4]
+    assert host.store.releases.versions() == ["1.1", "1.2", "1.3"]
+    assert (host.store.path(4) / "release/tool").read_text() == "1.3"
+
+
+def test_an_archive_on_the_controller_is_asked_for_only_when_it_is_needed(host: Host, tmp_path: Path) -> None:
+    archive, pin = tool_archive(tmp_path / "tool.tar.gz", "1.0")
+    declared = replace(with_release(host.declare(), Release("1.0", pin, ("tool",))), archive=str(archive))
+    with pytest.raises(ArchiveNeeded, match=r"tool\.tar\.gz"):
+        host.transaction.present(declared)
+    Transaction(host.store, host.service, archive).present(declared)
+    assert not host.transaction.present(declared).changed
+
+
+def test_another_pin_for_a_release_in_use_is_refused(host: Host, tmp_path: Path) -> None:
+    archive, pin = tool_archive(tmp_path / "tool.tar.gz", "1.0")
+    transaction = Transaction(host.store, host.service, archive)
+    transaction.present(with_release(host.declare(), Release("1.0", pin)))
+    with pytest.raises(Refusal, match=r"generations \[1\] run it; the pin now says 0000.*mend the pin"):
+        transaction.present(with_release(host.declare(), Release("1.0", "0" * 64)))
+
+
+def test_two_runs_do_not_interleave(host: Host) -> None:
+    with (
+        host.store.locked(),
+        pytest.raises(Busy, match=r"another run is changing demo.*process \d+"),
+        host.store.locked(),
+    ):
+        pass
+    with host.store.locked():
+        pass
+
+
+@pytest.mark.parametrize("leftover", ["etc/demo/demo.conf", "etc/systemd/system/demo.service"])
+def test_a_host_that_someone_set_up_by_hand_is_refused_untouched(host: Host, leftover: str) -> None:
+    (host.root / leftover).parent.mkdir(exist_ok=True)
+    (host.root / leftover).write_text("theirs")
+    with pytest.raises(Refusal, match="already holds"):
+        host.transaction.present(host.declare())
+    assert (host.root / leftover).read_text() == "theirs"
+
+
+def test_a_journal_line_that_a_power_cut_left_unfinished_is_passed_over(host: Host) -> None:
+    host.transaction.present(host.declare())
+    with host.store.journal.open("a") as file:
+        file.write('{"event": "swi')
+    assert not host.transaction.present(host.declare()).changed
+
+
+def test_arguments_reach_systemd_as_they_are_or_not_at_all() -> None:
+    assert environment_file(["--a=b", r"--c=^/(dev)\.x$"], {"B": "2", "A": "1"}) == (
+        b"ARGS='--a=b --c=^/(dev)\\\\.x$'\nA='1'\nB='2'\n"
+    )
+    for bad in ("two words", "it's", 'a"b', "", "a\nb"):
+        with pytest.raises(Refusal, match="argument"):
+            environment_file([bad], {})
+
+
+def tool_archive(path: Path, content: str) -> tuple[Path, str]:
+    with tarfile.open(path, "w:gz") as tar:
+        info = tarfile.TarInfo("tool/tool")
+        info.size, info.mode = len(content), 0o755
+        tar.addfile(info, io.BytesIO(content.encode()))
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def with_release(declared: Declaration, release: Release) -> Declaration:
+    return replace(declared, manifest=replace(declared.manifest, release=release))
