@@ -1,0 +1,248 @@
+"""What the verbs do: state in, hosts made, started, cut and removed, state out."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from lab import addresses, artifacts, checks, debian, images, network, processes, services, ssh
+from lab.common import LabError, Paths, Progress, repository
+from lab.hosts import Guest, HostKind
+from lab.nspawn import Nspawn
+from lab.state import Host, Lab, change, find, find_host, load, lock
+
+T = TypeVar("T")
+
+KIND: HostKind = Nspawn()
+
+# A moment later, so that the connection which says it can still end well.
+REBOOT = shlex.split("systemd-run --quiet --on-active=100ms --timer-property=AccuracySec=1ms systemctl reboot")
+
+
+def up(
+    name: str, hosts: Sequence[str], suite: str | None, disk: str, paths: Paths, progress: Progress
+) -> list[list[str]]:
+    """Makes and starts what is missing of a lab; rows of host, address and systemd's state."""
+    checks.require_everything()
+    addresses.check_name("lab", name)
+    for host in hosts:
+        addresses.check_name("host", host)
+    with _lab_lock(name, paths, progress):
+        existing = load(paths).labs.get(name)
+        mirror = debian.mirror_uri()
+        image = _image(name, existing, suite, mirror, paths, progress)
+        artifacts.ensure(repository(), paths, progress)
+        lab = _register(name, existing, suite, image, hosts, disk, mirror, paths)
+        try:
+            return _start_all(name, lab, hosts, paths, progress)
+        except LabError as error:
+            raise LabError(f"{error} (`lab down {name}` removes what there is)") from error
+
+
+def _image(
+    name: str,
+    existing: Lab | None,
+    suite: str | None,
+    mirror: str,
+    paths: Paths,
+    progress: Progress,
+) -> Path:
+    if existing is None:
+        return images.ensure(images.Recipe(suite or images.SUITES[0], mirror), paths, progress)
+    if suite not in (None, existing.suite):
+        raise LabError(f"lab {name} runs {existing.suite}: end it before it can run {suite}")
+    return Path(existing.image)
+
+
+def _register(
+    name: str,
+    existing: Lab | None,
+    suite: str | None,
+    image: Path,
+    hosts: Iterable[str],
+    disk: str,
+    mirror: str,
+    paths: Paths,
+) -> Lab:
+    """Puts the lab and its hosts on record, and has the shared services run."""
+    with change(paths) as state:
+        network.ensure_bridge()
+        services.ensure(state, paths, mirror)
+        if existing is None:
+            number = addresses.lab_number({lab.number for lab in state.labs.values()})
+            suite = suite or images.SUITES[0]
+            state.labs[name] = Lab(number, suite, str(image), since=time.time())
+        lab = state.labs[name]
+        indexes = {host: record.index for host, record in lab.hosts.items()}
+        for host, index in addresses.host_indexes(indexes, hosts).items():
+            lab.hosts.setdefault(host, Host(index, disk=disk))
+        ssh.make_keys(paths, name, lab.hosts)
+        ssh.write_known_hosts(paths, name, lab.addresses())
+        return lab
+
+
+def _start_all(name: str, lab: Lab, hosts: Sequence[str], paths: Paths, progress: Progress) -> list[list[str]]:
+    """Starts the asked-for hosts; the lab's other hosts only get to know the new ones."""
+
+    def start(host: str) -> list[str]:
+        guest = _guest(name, lab, host, paths)
+        if host not in hosts:
+            if processes.is_alive(lab.hosts[host].process):
+                KIND.prepare(guest)
+            return []
+        return _start(name, lab, guest, paths, progress)
+
+    return [row for row in _each(start, lab.addresses()) if row]
+
+
+def _start(name: str, lab: Lab, guest: Guest, paths: Paths, progress: Progress) -> list[str]:
+    process = lab.hosts[guest.name].process
+    began = time.monotonic()
+    KIND.prepare(guest)
+    if not processes.is_alive(process):
+        process = KIND.start(guest)
+        with change(paths) as state:
+            record = state.labs[name].hosts[guest.name]
+            record.process, record.device = process, KIND.disk_device(guest)
+    said = _settled(name, guest, lambda: processes.is_alive(process), paths)
+    progress(f"{guest.name}: {said} after {time.monotonic() - began:.1f} s")
+    return [guest.name, guest.address, said]
+
+
+def _settled(name: str, guest: Guest, alive: Callable[[], bool], paths: Paths) -> str:
+    """systemd's word once the boot has ended, with the failed units when there are some."""
+    try:
+        said = ssh.wait_settled(paths, name, guest.address, alive)
+    except LabError as error:
+        console = KIND.journal(guest)[-1500:]
+        raise LabError(f"{guest.name}: {error}. The end of its log:\n{console}") from error
+    if said == "running":
+        return said
+    argv = ["systemctl", "list-units", "--failed", "--plain", "--no-legend"]
+    units = ssh.remote(paths, name, guest.address, argv).splitlines()
+    failed = ", ".join(line.split()[0] for line in units if line.strip())
+    return f"{said}: {failed}"
+
+
+def down(name: str, paths: Paths, progress: Progress) -> str:
+    """Ends a lab and, with the last one, what the labs share; a sentence that says so."""
+    checks.require_root()
+    with _lab_lock(name, paths, progress):
+        lab = load(paths).labs.get(name)
+        if lab is None:
+            # Also what an interrupted `up` may have started without a lab on record.
+            _end_shared(paths)
+            return f"lab {name} does not exist: nothing to do"
+        _each(lambda host: _remove(_guest(name, lab, host, paths), lab.hosts[host]), lab.hosts)
+        shutil.rmtree(paths.lab(name), ignore_errors=True)
+        with change(paths) as state:
+            del state.labs[name]
+            images.prune(state, paths)
+        _end_shared(paths)
+    return f"lab {name} is down"
+
+
+def _remove(guest: Guest, record: Host) -> None:
+    KIND.cut(guest, record.process)
+    KIND.remove(guest)
+
+
+def _end_shared(paths: Paths) -> None:
+    if not paths.state.exists():
+        return
+    with change(paths) as state:
+        if not state.labs:
+            services.end(state)
+            network.remove_bridge()
+
+
+def cut(name: str, host: str, paths: Paths, progress: Progress) -> None:
+    """Takes a host's power away; it stays down until `reboot` or `up`."""
+    checks.require_root()
+    with _lab_lock(name, paths, progress):
+        lab = find(load(paths), name)
+        record = find_host(lab, host)
+        KIND.cut(_guest(name, lab, host, paths), record.process)
+        with change(paths) as state:
+            state.labs[name].hosts[host].process = None
+
+
+def reboot(name: str, host: str, paths: Paths, progress: Progress) -> list[list[str]]:
+    """A clean reboot of a host that runs; one that does not run is started. Rows as of `up`."""
+    checks.require_everything()
+    with _lab_lock(name, paths, progress):
+        lab = find(load(paths), name)
+        process = find_host(lab, host).process
+        guest = _guest(name, lab, host, paths)
+        if not processes.is_alive(process):
+            return [_start(name, lab, guest, paths, progress)]
+        boots = KIND.boots(guest)
+        ssh.remote(paths, name, guest.address, REBOOT)
+        if not processes.wait_until(lambda: KIND.boots(guest) > boots, 120):
+            raise LabError(f"{host} did not go down in 120 s; `lab cut` takes its power away")
+        said = _settled(name, guest, lambda: processes.is_alive(process), paths)
+        return [[host, guest.address, said]]
+
+
+def status(name: str | None, paths: Paths) -> list[list[str]]:
+    """Rows of lab, suite, host, address and up or down."""
+    state = load(paths)
+    labs = {name: find(state, name)} if name else state.labs
+    return [
+        [label, lab.suite, host, address, _word(lab.hosts[host])]
+        for label, lab in sorted(labs.items())
+        for host, address in lab.addresses().items()
+    ]
+
+
+def _word(host: Host) -> str:
+    return "up" if processes.is_alive(host.process) else "down"
+
+
+def logs(name: str, host: str, paths: Paths) -> str:
+    """The journal of a host, asked for over SSH or, when that fails, read from its files."""
+    lab = find(load(paths), name)
+    record = find_host(lab, host)
+    if processes.is_alive(record.process):
+        try:
+            return ssh.remote(paths, name, lab.address(host), ["journalctl", "--no-pager"])
+        except LabError:
+            pass
+    return KIND.journal(_guest(name, lab, host, paths))
+
+
+def _guest(name: str, lab: Lab, host: str, paths: Paths) -> Guest:
+    return Guest(
+        name=host,
+        machine=lab.machine(host),
+        address=lab.address(host),
+        directory=paths.host(name, host),
+        image=Path(lab.image),
+        public_key=_text(paths.private_key(name).with_suffix(".pub")),
+        host_key=ssh.host_key(paths, name, host),
+        neighbours=lab.addresses(),
+        extra_files=paths.guest_files,
+        disk=lab.hosts[host].disk,
+    )
+
+
+def _text(path: Path) -> str:
+    """Empty when the file has gone: a lab whose keys are lost can still be ended."""
+    return path.read_text(encoding="ascii") if path.exists() else ""
+
+
+def _lab_lock(name: str, paths: Paths, progress: Progress) -> contextlib.AbstractContextManager[None]:
+    return lock(paths, f"lab-{name}", lambda: progress(f"another command works on lab {name}"))
+
+
+def _each(work: Callable[[str], T], names: Iterable[str]) -> list[T]:
+    """Does the work for all names at once; the first error, after all have ended."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        futures = [pool.submit(work, name) for name in names]
+    return [future.result() for future in futures]
