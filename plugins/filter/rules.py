@@ -47,6 +47,17 @@ def expected_rules(documents: Iterable[Any]) -> list[list[str]]:
     )
 
 
+def rule_test_commands(tests: Mapping[str, Any], promtool: str) -> list[dict[str, Any]]:
+    """One check of a generation per rule test, so that a refusal names the test."""
+    return [
+        {
+            "command": [promtool, "test", "rules", f"{{etc}}/tests/{name}.yml"],
+            "source": f"prometheus_rule_tests.{name}, or the rules that it tests",
+        }
+        for name in tests
+    ]
+
+
 def _plain(value: Any) -> Any:
     """The value in YAML's own types; Ansible's carry tags that a dumper does not know."""
     if isinstance(value, Mapping):
@@ -60,4 +71,4 @@ def _plain(value: Any) -> Any:
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"yaml_files": yaml_files, "expected_rules": expected_rules}
+        return {"yaml_files": yaml_files, "expected_rules": expected_rules, "rule_test_commands": rule_test_commands}

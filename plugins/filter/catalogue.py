@@ -1,0 +1,521 @@
+"""The catalogue of monitored services: what Prometheus scrapes, and every mistake in it.
+
+``monitored_services`` states each fact once. ``catalogue`` completes it from the point of view of one Prometheus
+host; the other filters bring that into the forms that Prometheus and the roles take. All are functions of their
+arguments alone, so the result does not depend on ``--limit`` or ``--tags``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, TypedDict, TypeGuard
+
+from ansible.errors import AnsibleFilterError
+
+VARIABLE = "monitored_services"
+SETTINGS = (
+    "scrape_interval",
+    "scrape_timeout",
+    "metrics_path",
+    "scheme",
+    "exporter",
+    "memory_limit",
+    "sample_limit",
+    "instances",
+)
+INSTANCE_KEYS = ("name", "host", "target", "labels")
+RESERVED_SERVICES = frozenset({"node", "prometheus", "redis_exporter"})
+RESERVED_LABELS = frozenset({"job", "instance", "service", "instance_name"})
+
+MAX_DEFAULT_TIMEOUT_MS = 10_000
+# One literal for all jobs: Prometheus reads the file once for all jobs whose sections are equal. It is re-read by
+# path, because the watch on the file does not notice when a generation's symlink is switched.
+FILE_SD = {"files": ["targets.yml"], "refresh_interval": "2s"}
+
+SERVICE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # it is written into a regular expression: nothing to escape
+LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ENDPOINT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?):(?P<port>[0-9]{1,5})")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+DURATION_UNITS_MS = {
+    "y": 31_536_000_000,
+    "w": 604_800_000,
+    "d": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1_000,
+    "ms": 1,
+}
+DURATION = re.compile("".join(rf"(?:([0-9]+){unit})?" for unit in DURATION_UNITS_MS))
+BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKMGT]i?B|B)?")
+BYTE_UNITS = {"B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
+BYTE_UNITS |= {"kiB": 1024, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+
+
+class Instance(TypedDict):
+    """One thing that is scraped, complete."""
+
+    service: str
+    name: str
+    host: str | None  # inventory host that it lives on; None outside the inventory
+    target: str  # as written
+    address: str  # as Prometheus, or the exporter, reaches it
+    instance: str  # the label by which people know it
+    labels: dict[str, str]
+    interval: str
+    timeout: str
+    path: str
+    scheme: str
+    exporter: str | None
+    exporter_address: str | None
+    sample_limit: int | None
+
+
+# --- Small readers: None means "not of this form".
+
+
+def duration_ms(value: object) -> int | None:
+    """Milliseconds of a Prometheus duration such as ``1s``, ``900ms`` or ``1m30s``; None for others and for zero."""
+    if not isinstance(value, str) or not (match := DURATION.fullmatch(value)):
+        return None
+    total = sum(int(n) * unit for n, unit in zip(match.groups("0"), DURATION_UNITS_MS.values(), strict=True))
+    return total or None
+
+
+def size_bytes(value: object) -> int | None:
+    """Bytes of ``1GiB`` (2^30), ``1GB`` (10^9), ``1.5 GiB`` or a plain number; None for others and for zero."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or not (match := BYTES.fullmatch(str(value))):
+        return None
+    number, unit = match.groups()
+    return int(Decimal(number) * BYTE_UNITS[unit or "B"]) or None
+
+
+def endpoint(value: object) -> tuple[str, int] | None:
+    """Host and port of ``host:port``; an IPv6 address is in brackets."""
+    if not isinstance(value, str) or not (match := ENDPOINT.fullmatch(value)):
+        return None
+    port = int(match["port"])
+    return (match["host"], port) if 0 < port < 65536 else None
+
+
+def default_timeout(interval: str) -> str:
+    """90 % of the interval, so that a slow scrape is over before the next one; at most 10 s."""
+    milliseconds = max(1, min((duration_ms(interval) or 0) * 9 // 10, MAX_DEFAULT_TIMEOUT_MS))
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{milliseconds}ms" if rest else f"{seconds}s"
+
+
+def _join(address: str, port: int) -> str:
+    """``address:port``, with an IPv6 address in brackets."""
+    return f"[{address}]:{port}" if ":" in address and not address.startswith("[") else f"{address}:{port}"
+
+
+# --- Findings
+
+
+def catalogue_findings(
+    services: object, hosts: Mapping[str, str] | None = None, exporters: Mapping[str, int] | None = None
+) -> list[str]:
+    """Every mistake in ``monitored_services`` at once, each with its path, value and remedy.
+
+    Without ``hosts`` or ``exporters`` what refers to them is not looked at.
+    """
+    return list(_findings(services, hosts, exporters))
+
+
+def _findings(services: object, hosts: Mapping[str, str] | None, exporters: Mapping[str, int] | None) -> Iterator[str]:
+    if not isinstance(services, Mapping):
+        yield _finding(VARIABLE, services, "write a mapping of service names to their settings")
+        return
+    reserved = RESERVED_SERVICES | set(exporters or ())
+    for service, settings in services.items():
+        path = f"{VARIABLE}.{service}"
+        if service in reserved:
+            yield f"{path} is a name that the stack uses itself: choose another"
+        elif not isinstance(service, str) or not SERVICE_NAME.fullmatch(service):
+            yield f"{path} is no service name: use letters, digits, _ and -, beginning with a letter"
+        if not isinstance(settings, Mapping):
+            yield _finding(path, settings, "write a mapping with scrape_interval and instances")
+            continue
+        yield from _unknown_keys(path, settings, SETTINGS)
+        yield from _settings_findings(path, settings)
+        yield from _exporter_findings(path, settings, exporters)
+        yield from _instances_findings(f"{path}.instances", settings.get("instances"), hosts)
+
+
+def _settings_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Mistakes in what services of the user and the stack's own have in common."""
+    interval, timeout = settings.get("scrape_interval"), settings.get("scrape_timeout")
+    if interval is None:
+        yield f"{path}.scrape_interval is missing: write a duration, for example 1s"
+    for key in ("scrape_interval", "scrape_timeout"):
+        if settings.get(key) is not None and duration_ms(settings[key]) is None:
+            yield _finding(f"{path}.{key}", settings[key], "write a duration above zero, for example 1s or 900ms")
+    if (timeout_ms := duration_ms(timeout)) and (interval_ms := duration_ms(interval)) and timeout_ms > interval_ms:
+        yield _finding(f"{path}.scrape_timeout", timeout, f"it may not exceed scrape_interval, which is {interval}")
+
+    metrics_path = settings.get("metrics_path", "/metrics")
+    if not isinstance(metrics_path, str) or not re.fullmatch(r"/[^?#\s]*", metrics_path):
+        yield _finding(f"{path}.metrics_path", metrics_path, "write a path without a query, for example /metrics")
+    if (scheme := settings.get("scheme", "http")) not in ("http", "https"):
+        yield _finding(f"{path}.scheme", scheme, "write http or https")
+    if (limit := settings.get("memory_limit")) is not None and size_bytes(limit) is None:
+        yield _finding(f"{path}.memory_limit", limit, "write a size above zero, for example 1GiB, 512MiB or 1000000000")
+    limit = settings.get("sample_limit")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        yield _finding(f"{path}.sample_limit", limit, "write a number above zero, or leave it out")
+
+
+def _exporter_findings(path: str, settings: Mapping[str, Any], exporters: Mapping[str, int] | None) -> Iterator[str]:
+    exporter = settings.get("exporter")
+    if exporter is None:
+        return
+    if exporters is not None and not (isinstance(exporter, str) and exporter in exporters):
+        known = f"known are: {', '.join(sorted(exporters))}" if exporters else "none is known here"
+        yield _finding(f"{path}.exporter", exporter, f"{known}{_suggestion(exporter, exporters)}")
+    if "metrics_path" in settings:
+        yield _finding(f"{path}.metrics_path", settings["metrics_path"], "leave it out, the exporter has its own")
+
+
+def _instances_findings(path: str, instances: object, hosts: Mapping[str, str] | None) -> Iterator[str]:
+    if not _is_list(instances) or not instances:
+        yield _finding(path, instances, "write a list with at least one {name: ..., target: host:port}")
+        return
+    names: dict[str, int] = {}
+    targets: dict[tuple[str, str], int] = {}
+    for index, instance in enumerate(instances):
+        here = f"{path}[{index}]"
+        if not isinstance(instance, Mapping):
+            yield _finding(here, instance, "write a mapping with name and target")
+            continue
+        yield from _unknown_keys(here, instance, INSTANCE_KEYS)
+        yield from _name_findings(here, instance.get("name"))
+        yield from _target_findings(here, instance)
+        yield from _host_findings(here, instance, hosts)
+        yield from _label_findings(f"{here}.labels", instance.get("labels"))
+
+        name, target = instance.get("name"), instance.get("target")
+        if isinstance(name, str) and (first := names.setdefault(name, index)) != index:
+            yield _finding(f"{here}.name", name, f"instances[{first}] has that name already")
+        if isinstance(target, str):
+            host = str(instance.get("host")) if _is_loopback(target) else ""
+            if (first := targets.setdefault((host, target), index)) != index:
+                yield _finding(f"{here}.target", target, f"instances[{first}] has that target already: remove one")
+
+
+def _name_findings(path: str, name: object) -> Iterator[str]:
+    if name is None:
+        yield f"{path}.name is missing: write a name that is unique in the service"
+    elif not isinstance(name, str) or not name.strip():
+        yield _finding(f"{path}.name", name, "write a text, in quotes if it looks like a number")
+
+
+def _target_findings(path: str, instance: Mapping[str, Any]) -> Iterator[str]:
+    target = instance.get("target")
+    where = f"{path}.target"
+    if target is None:
+        yield f"{where} is missing: write host:port, for example redis:6379"
+    elif isinstance(target, str) and "://" in target:
+        yield _finding(where, target, "write host:port; scheme and metrics_path are settings of the service")
+    elif endpoint(target) is None:
+        name, _, port = str(target).rpartition(":")
+        if re.fullmatch(r"-?[0-9]+", port) and name:
+            yield _finding(where, target, "write host:port with a port between 1 and 65535")
+        else:
+            example = target if isinstance(target, str) and SERVICE_NAME.fullmatch(target) else "redis"
+            yield _finding(where, target, f"write host:port, for example {example}:6379")
+
+
+def _host_findings(path: str, instance: Mapping[str, Any], hosts: Mapping[str, str] | None) -> Iterator[str]:
+    host, target = instance.get("host"), instance.get("target")
+    if host is None:
+        if _is_loopback(target):
+            yield _finding(f"{path}.target", target, "say whose with host, for example host: app1")
+    elif hosts is not None and not (isinstance(host, str) and host in hosts):
+        remedy = f"it is not in the inventory; leave host out for what lives elsewhere{_suggestion(host, hosts)}"
+        yield _finding(f"{path}.host", host, remedy)
+
+
+def _label_findings(path: str, labels: object) -> Iterator[str]:
+    if labels is None:
+        return
+    if not isinstance(labels, Mapping):
+        yield _finding(path, labels, "write a mapping of label names to values")
+        return
+    for name, value in labels.items():
+        if name in RESERVED_LABELS:
+            yield f"{path}.{name} is a label that the stack sets itself: choose another"
+        elif not isinstance(name, str) or not LABEL_NAME.fullmatch(name) or name.startswith("__"):
+            yield f"{path}.{name} is no label name: use letters, digits and _, not beginning with a digit or __"
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            yield _finding(f"{path}.{name}", value, "write a text")
+
+
+def _unknown_keys(path: str, given: Mapping[str, Any], known: Sequence[str]) -> Iterator[str]:
+    for key in given:
+        if key not in known:
+            yield f"{path}.{key} is not known{_suggestion(key, known) or ': known are ' + ', '.join(known)}"
+
+
+def _suggestion(word: object, known: Iterable[str]) -> str:
+    close = get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _finding(path: str, value: object, remedy: str) -> str:
+    return f"{path} is {'missing' if value is None else repr(value)}: {remedy}"
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_loopback(target: object) -> bool:
+    parsed = endpoint(target)
+    return parsed is not None and parsed[0] in LOOPBACK
+
+
+def _refuse(findings: Iterable[str]) -> None:
+    if lines := list(findings):
+        raise AnsibleFilterError("\n".join(lines))
+
+
+# --- The catalogue
+
+
+def catalogue(
+    services: Mapping[str, Any],
+    hosts: Mapping[str, str],
+    on: str,
+    exporters: Mapping[str, int],
+    own: Mapping[str, Any],
+) -> list[Instance]:
+    """All instances as the Prometheus on inventory host ``on`` sees them, complete and sorted.
+
+    Raises:
+        AnsibleFilterError: every mistake in the arguments, one a line.
+    """
+    _refuse(_argument_findings(hosts, on, exporters, own))
+    _refuse(_findings(services, hosts, exporters))
+    instances = [
+        _complete(service, settings, written, hosts, on, exporters)
+        for service, settings in services.items()
+        for written in settings["instances"]
+    ]
+    for service, settings in own.items():
+        instances += _own(service, settings, services, hosts, on, exporters)
+    return sorted(instances, key=lambda entry: (entry["service"], entry["name"]))
+
+
+def _argument_findings(hosts: object, on: object, exporters: object, own: object) -> Iterator[str]:
+    if isinstance(hosts, Mapping):
+        if on not in hosts:
+            yield _finding("on of the filter catalogue", on, "it is not in hosts, which are the inventory's")
+        for host, address in hosts.items():
+            if not isinstance(address, str) or not address:
+                yield _finding(f"monitoring_address of {host}", address, "write an address or a name")
+    else:
+        yield _finding("hosts of the filter catalogue", hosts, "write a mapping of hosts to addresses")
+
+    if isinstance(exporters, Mapping):
+        for exporter, port in exporters.items():
+            yield from _port_findings(f"exporters.{exporter} of the filter catalogue", port)
+    else:
+        yield _finding("exporters of the filter catalogue", exporters, "write a mapping of exporters to ports")
+
+    if isinstance(own, Mapping) and all(isinstance(settings, Mapping) for settings in own.values()):
+        for service, settings in own.items():
+            yield from _port_findings(f"own.{service}.port of the filter catalogue", settings.get("port"))
+            yield from _settings_findings(f"own.{service} of the filter catalogue", settings)
+    else:
+        yield _finding("own of the filter catalogue", own, "write a mapping of services to port and scrape_interval")
+
+
+def _port_findings(path: str, port: object) -> Iterator[str]:
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+        yield _finding(path, port, "write a number between 1 and 65535")
+
+
+def _complete(
+    service: str,
+    settings: Mapping[str, Any],
+    written: Mapping[str, Any],
+    hosts: Mapping[str, str],
+    on: str,
+    exporters: Mapping[str, int],
+) -> Instance:
+    target, host, exporter = written["target"], written.get("host"), settings.get("exporter")
+    name, port = endpoint(target) or ("", 0)
+    address = target
+    # localhost is the instance's host. An exporter runs there too, so for it the address is right as it stands.
+    if name in LOOPBACK and host is not None and host != on and exporter is None:
+        address = _join(hosts[host], port)
+    return Instance(
+        service=service,
+        name=written["name"],
+        host=host,
+        target=target,
+        address=address,
+        instance=f"{host}:{port}" if name in LOOPBACK else target,
+        labels={key: str(value) for key, value in (written.get("labels") or {}).items()},
+        exporter=exporter,
+        exporter_address=None if exporter is None else _join(hosts[host or on], exporters[exporter]),
+        **_job_settings(settings),
+    )
+
+
+def _own(
+    service: str,
+    settings: Mapping[str, Any],
+    services: Mapping[str, Any],
+    hosts: Mapping[str, str],
+    on: str,
+    exporters: Mapping[str, int],
+) -> Iterator[Instance]:
+    """What the stack adds: ``prometheus`` sees itself, an exporter is where it must run, all else on every host."""
+    if service == "prometheus":
+        where: Iterable[str] = [on]
+    elif service in exporters:
+        where = exporter_hosts(services, service, hosts, [on])
+    else:
+        where = hosts
+    port = settings["port"]
+    for host in where:
+        address = f"localhost:{port}" if service == "prometheus" else _join(hosts[host], port)
+        yield Instance(
+            service=service,
+            name=host,
+            host=host,
+            target=address,
+            address=address,
+            instance=f"{host}:{port}",
+            labels={},
+            exporter=None,
+            exporter_address=None,
+            **_job_settings(settings),
+        )
+
+
+class _JobSettings(TypedDict):
+    interval: str
+    timeout: str
+    path: str
+    scheme: str
+    sample_limit: int | None
+
+
+def _job_settings(settings: Mapping[str, Any]) -> _JobSettings:
+    interval = settings["scrape_interval"]
+    return _JobSettings(
+        interval=interval,
+        timeout=settings.get("scrape_timeout") or default_timeout(interval),
+        path="/scrape" if settings.get("exporter") else settings.get("metrics_path", "/metrics"),
+        scheme=settings.get("scheme", "http"),
+        sample_limit=settings.get("sample_limit"),
+    )
+
+
+# --- What is derived from it
+
+
+def scrape_targets(instances: Sequence[Instance]) -> list[dict[str, Any]]:
+    """The groups of ``targets.yml``, one for each instance because ``instance_name`` differs."""
+    _refuse(_catalogue_argument(instances))
+    return [
+        {"targets": [entry["address"]], "labels": {"service": entry["service"], **_target_labels(entry)}}
+        for entry in instances
+    ]
+
+
+def _target_labels(entry: Instance) -> dict[str, str]:
+    labels = {"instance_name": entry["name"]}
+    if entry["instance"] != entry["address"]:
+        labels["instance"] = entry["instance"]
+    if entry["exporter_address"]:
+        labels["__exporter__"] = entry["exporter_address"]
+    return labels | entry["labels"]
+
+
+def scrape_configs(instances: Sequence[Instance]) -> list[dict[str, Any]]:
+    """One scrape job for each service; settings that are Prometheus' defaults are left out."""
+    _refuse(_catalogue_argument(instances))
+    first_of = {entry["service"]: entry for entry in reversed(instances)}
+    return [_scrape_config(first_of[service]) for service in sorted(first_of)]
+
+
+def _scrape_config(entry: Instance) -> dict[str, Any]:
+    job: dict[str, Any] = {
+        "job_name": entry["service"],
+        "scrape_interval": entry["interval"],
+        "scrape_timeout": entry["timeout"],
+    }
+    if entry["path"] != "/metrics":
+        job["metrics_path"] = entry["path"]
+    if entry["scheme"] != "http":
+        job["scheme"] = entry["scheme"]
+    if entry["sample_limit"]:
+        job["sample_limit"] = entry["sample_limit"]
+    job["file_sd_configs"] = [dict(FILE_SD, files=list(FILE_SD["files"]))]
+    job["relabel_configs"] = [{"source_labels": ["service"], "regex": entry["service"], "action": "keep"}]
+    if entry["exporter"]:
+        job["relabel_configs"] += [
+            {"source_labels": ["__address__"], "target_label": "__param_target"},
+            # Only where targets.yml sets no instance.
+            {"source_labels": ["instance", "__address__"], "regex": ";(.+)", "target_label": "instance"},
+            {"source_labels": ["__exporter__"], "target_label": "__address__"},
+        ]
+    return job
+
+
+def expected_targets(instances: Sequence[Instance]) -> list[list[str]]:
+    """Job and instance label of every target that ``/api/v1/targets`` must show, sorted."""
+    _refuse(_catalogue_argument(instances))
+    return sorted([entry["service"], entry["instance"]] for entry in instances)
+
+
+def exporter_hosts(
+    services: Mapping[str, Any], exporter: str, hosts: Mapping[str, str], prometheus_hosts: Iterable[str]
+) -> list[str]:
+    """Hosts that must run ``exporter``: its instances' own, and the Prometheus hosts for those without a host."""
+    _refuse(_findings(services, hosts, None))
+    where: set[str] = set()
+    for settings in services.values():
+        for instance in settings["instances"] if settings.get("exporter") == exporter else ():
+            where.update([instance["host"]] if instance.get("host") else prometheus_hosts)
+    return sorted(where)
+
+
+def memory_limits(services: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Service and bytes of each service that states a ``memory_limit``, sorted by service."""
+    _refuse(_findings(services, None, None))
+    return [
+        {"service": service, "bytes": size_bytes(settings["memory_limit"])}
+        for service, settings in sorted(services.items())
+        if settings.get("memory_limit") is not None
+    ]
+
+
+def _catalogue_argument(instances: object) -> Iterator[str]:
+    required = Instance.__required_keys__
+    if not _is_list(instances) or not all(isinstance(entry, Mapping) and required <= set(entry) for entry in instances):
+        yield "the input is not a catalogue: pass what tds.monitoring.catalogue returns (monitored_instances)"
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            function.__name__: function
+            for function in (
+                catalogue,
+                catalogue_findings,
+                expected_targets,
+                exporter_hosts,
+                memory_limits,
+                scrape_configs,
+                scrape_targets,
+            )
+        }

@@ -1,0 +1,382 @@
+"""The catalogue filters: what is scraped, and every mistake said."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.tds.monitoring.plugins.filter import catalogue as subject
+from hypothesis import given
+from hypothesis import strategies as st
+
+HOSTS = {"mon1": "192.0.2.10", "app1": "192.0.2.20", "db1": "2001:db8::30"}
+EXPORTERS = {"redis_exporter": 9121}
+OWN = {
+    "node": {"port": 9100, "scrape_interval": "15s"},
+    "prometheus": {"port": 9090, "scrape_interval": "15s"},
+    "redis_exporter": {"port": 9121, "scrape_interval": "30s"},
+}
+
+
+def service(*targets: str, **settings: Any) -> dict[str, Any]:
+    """A service on app1 with one instance for each target."""
+    instances = [{"name": f"i{n}", "host": "app1", "target": target} for n, target in enumerate(targets)]
+    return {"scrape_interval": "1s", "instances": instances} | settings
+
+
+def complete(services: dict[str, Any], on: str = "mon1", own: dict[str, Any] | None = None) -> list[subject.Instance]:
+    return subject.catalogue(services, HOSTS, on, EXPORTERS, own or {})
+
+
+def job(services: dict[str, Any]) -> dict[str, Any]:
+    (config,) = subject.scrape_configs(complete(services))
+    return config
+
+
+# --- Where a target is
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "on", "address", "instance"),
+    [
+        ("backend:8000", "app1", "mon1", "backend:8000", "backend:8000"),
+        ("localhost:1234", "app1", "mon1", "192.0.2.20:1234", "app1:1234"),
+        ("localhost:1234", "app1", "app1", "localhost:1234", "app1:1234"),
+        ("127.0.0.1:1234", "app1", "mon1", "192.0.2.20:1234", "app1:1234"),
+        ("localhost:1234", "db1", "mon1", "[2001:db8::30]:1234", "db1:1234"),
+        ("[2001:db8::9]:1234", "db1", "mon1", "[2001:db8::9]:1234", "[2001:db8::9]:1234"),
+    ],
+)
+def test_localhost_is_the_instances_host(target: str, host: str, on: str, address: str, instance: str) -> None:
+    services = {"duckdb": service(instances=[{"name": "a", "host": host, "target": target}])}
+    (entry,) = complete(services, on)
+    assert (entry["address"], entry["instance"], entry["target"]) == (address, instance, target)
+
+
+@pytest.mark.parametrize(
+    ("host", "exporter_address"),
+    [
+        ("app1", "192.0.2.20:9121"),
+        ("mon1", "192.0.2.10:9121"),
+        (None, "192.0.2.10:9121"),
+        ("db1", "[2001:db8::30]:9121"),
+    ],
+)
+def test_exporter_runs_beside_its_instance_or_on_the_prometheus_host(host: str | None, exporter_address: str) -> None:
+    instance = {"name": "trade-state", "target": "redis-trade-state:6379"} | ({"host": host} if host else {})
+    services = {"redis": service(exporter="redis_exporter", instances=[instance])}
+    (entry,) = complete(services)
+    assert entry["exporter_address"] == exporter_address
+    assert entry["instance"] == "redis-trade-state:6379"
+    assert subject.exporter_hosts(services, "redis_exporter", HOSTS, ["mon1"]) == [host or "mon1"]
+
+
+def test_exporter_asks_its_own_localhost() -> None:
+    (entry,) = complete({"redis": service("localhost:6379", exporter="redis_exporter")})
+    assert (entry["address"], entry["instance"]) == ("localhost:6379", "app1:6379")
+
+
+def test_own_services_are_added_without_being_listed() -> None:
+    entries = complete({"redis": service("redis:6379", exporter="redis_exporter")}, own=OWN)
+    assert [(e["service"], e["address"], e["instance"]) for e in entries if e["service"] != "redis"] == [
+        ("node", "192.0.2.20:9100", "app1:9100"),
+        ("node", "[2001:db8::30]:9100", "db1:9100"),
+        ("node", "192.0.2.10:9100", "mon1:9100"),
+        ("prometheus", "localhost:9090", "mon1:9090"),
+        ("redis_exporter", "192.0.2.20:9121", "app1:9121"),
+    ]
+    assert {e["interval"] for e in entries if e["service"] == "redis_exporter"} == {"30s"}
+
+
+# --- What it is rendered to
+
+
+@pytest.mark.parametrize(
+    ("interval", "timeout"),
+    [("1s", "900ms"), ("5s", "4500ms"), ("10s", "9s"), ("15s", "10s"), ("1h", "10s"), ("1ms", "1ms")],
+)
+def test_default_timeout_is_nine_tenths_and_at_most_10s(interval: str, timeout: str) -> None:
+    assert job({"a": service("a:1", scrape_interval=interval)})["scrape_timeout"] == timeout
+
+
+def test_plain_job_is_minimal() -> None:
+    assert job({"backend": service("backend:8000")}) == {
+        "job_name": "backend",
+        "scrape_interval": "1s",
+        "scrape_timeout": "900ms",
+        "file_sd_configs": [{"files": ["targets.yml"], "refresh_interval": "2s"}],
+        "relabel_configs": [{"source_labels": ["service"], "regex": "backend", "action": "keep"}],
+    }
+
+
+def test_settings_of_a_service_reach_its_job() -> None:
+    settings = {"scrape_timeout": "700ms", "metrics_path": "/m", "scheme": "https", "sample_limit": 7}
+    assert job({"a": service("a:1", **settings)}).items() >= settings.items()
+
+
+def test_job_with_exporter_asks_the_exporter_for_the_target() -> None:
+    config = job({"redis": service("redis:6379", exporter="redis_exporter")})
+    assert config["metrics_path"] == "/scrape"
+    labels = {"__address__": "redis:6379", "service": "redis", "__exporter__": "192.0.2.20:9121"}
+    assert relabel(labels, config) == {
+        "service": "redis",
+        "instance": "redis:6379",
+        "__address__": "192.0.2.20:9121",
+        "__param_target": "redis:6379",
+        "__exporter__": "192.0.2.20:9121",
+    }
+    assert relabel(labels | {"instance": "app1:6379"}, config)["instance"] == "app1:6379"
+
+
+def relabel(labels: dict[str, str], config: dict[str, Any]) -> dict[str, str]:
+    """What Prometheus makes of a target with the few forms of rules that we use."""
+    for rule in config["relabel_configs"]:
+        value = ";".join(labels.get(name, "") for name in rule["source_labels"])
+        if rule.get("action") == "keep":
+            assert value == rule["regex"]
+        elif rule.get("regex") == ";(.+)":
+            labels = labels | ({rule["target_label"]: value[1:]} if value.startswith(";") else {})
+        else:
+            labels = labels | {rule["target_label"]: value}
+    return labels
+
+
+def test_all_jobs_share_one_discovery() -> None:
+    configs = subject.scrape_configs(
+        complete({"a": service("a:1"), "b": service("b:1", scrape_interval="5s")}, own=OWN)
+    )
+    assert all(config["file_sd_configs"] == configs[0]["file_sd_configs"] for config in configs)
+
+
+def test_targets_name_service_and_instance_and_what_differs() -> None:
+    services = {
+        "a": service("a:1", "localhost:2"),
+        "redis": service("redis:6379", exporter="redis_exporter"),
+    }
+    services["a"]["instances"][0]["labels"] = {"zone": 1}
+    assert subject.scrape_targets(complete(services)) == [
+        {"targets": ["a:1"], "labels": {"service": "a", "instance_name": "i0", "zone": "1"}},
+        {"targets": ["192.0.2.20:2"], "labels": {"service": "a", "instance_name": "i1", "instance": "app1:2"}},
+        {
+            "targets": ["redis:6379"],
+            "labels": {"service": "redis", "instance_name": "i0", "__exporter__": "192.0.2.20:9121"},
+        },
+    ]
+
+
+def test_expected_targets_are_jobs_and_instance_labels() -> None:
+    entries = complete({"b": service("localhost:2"), "a": service("z:1", "a:1")})
+    assert subject.expected_targets(entries) == [["a", "a:1"], ["a", "z:1"], ["b", "app1:2"]]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("1GiB", 2**30),
+        ("1GB", 10**9),
+        ("512MiB", 2**29),
+        ("1.5 GiB", 3 * 2**29),
+        ("1KiB", 1024),
+        ("1kB", 1000),
+        ("77", 77),
+        (77, 77),
+    ],
+)
+def test_memory_limit_in_bytes(limit: object, expected: int) -> None:
+    services = {"b": service("b:1", memory_limit=limit), "without": service("w:1")}
+    assert subject.memory_limits(services) == [{"service": "b", "bytes": expected}]
+
+
+# --- Mistakes
+
+MISTAKES: list[tuple[object, str]] = [
+    (None, "monitored_services is missing: write a mapping"),
+    (["redis"], "monitored_services is ['redis']: write a mapping"),
+    ({"a": "x"}, "monitored_services.a is 'x': write a mapping with scrape_interval and instances"),
+    ({"a": service()}, "monitored_services.a.instances is []: write a list with at least one"),
+    ({"a": {"scrape_interval": "1s"}}, "monitored_services.a.instances is missing: write a list"),
+    ({"a": service(instances="x")}, "monitored_services.a.instances is 'x': write a list"),
+    ({"a": service(instances=["x"])}, "monitored_services.a.instances[0] is 'x': write a mapping with name and target"),
+    ({"a": service("a:1", scrape_intervall="1s")}, "a.scrape_intervall is not known; did you mean scrape_interval?"),
+    ({"a": service("a:1", zzz=1)}, "monitored_services.a.zzz is not known: known are scrape_interval, "),
+    (
+        {"a": service(instances=[{"name": "a", "target": "a:1", "traget": 1}])},
+        "traget is not known; did you mean target?",
+    ),
+    (
+        {"a": service(instances=[{"name": "a"}])},
+        "instances[0].target is missing: write host:port, for example redis:6379",
+    ),
+    ({"a": service(instances=[{"target": "a:1"}])}, "instances[0].name is missing: write a name that is unique"),
+    ({"a": service(instances=[{"name": 1, "target": "a:1"}])}, "instances[0].name is 1: write a text"),
+    (
+        {"a": service("redis")},
+        "monitored_services.a.instances[0].target is 'redis': write host:port, for example redis:6379",
+    ),
+    ({"a": service("a:0")}, "target is 'a:0': write host:port with a port between 1 and 65535"),
+    ({"a": service("a:70000")}, "target is 'a:70000': write host:port with a port between"),
+    ({"a": service("a:1\n")}, "target is 'a:1\\n': write host:port"),
+    ({"a": service("http://a:1")}, "target is 'http://a:1': write host:port; scheme and metrics_path are settings"),
+    ({"a": service(instances=[{"name": "a", "target": 6379}])}, "target is 6379: write host:port"),
+    ({"a": service("a:1", "a:1")}, "instances[1].target is 'a:1': instances[0] has that target already"),
+    (
+        {"a": service(instances=[{"name": "x", "target": "a:1"}, {"name": "x", "target": "a:2"}])},
+        "instances[1].name is 'x': instances[0] has that name already",
+    ),
+    (
+        {"a": service(instances=[{"name": "a", "host": "app2", "target": "a:1"}])},
+        "instances[0].host is 'app2': it is not in the inventory; leave host out for what lives elsewhere; did",
+    ),
+    ({"a": service(instances=[{"name": "a", "host": [], "target": "a:1"}])}, "host is []: it is not in the inventory"),
+    (
+        {"a": service(instances=[{"name": "a", "target": "localhost:1"}])},
+        "target is 'localhost:1': say whose with host",
+    ),
+    ({"a": {"instances": [{"name": "a", "target": "a:1"}]}}, "a.scrape_interval is missing: write a duration"),
+    ({"a": service("a:1", scrape_interval="1")}, "scrape_interval is '1': write a duration above zero"),
+    ({"a": service("a:1", scrape_interval=1)}, "scrape_interval is 1: write a duration above zero"),
+    ({"a": service("a:1", scrape_interval="0s")}, "scrape_interval is '0s': write a duration above zero"),
+    ({"a": service("a:1", scrape_timeout="1s30m")}, "scrape_timeout is '1s30m': write a duration"),
+    (
+        {"a": service("a:1", scrape_timeout="2s")},
+        "scrape_timeout is '2s': it may not exceed scrape_interval, which is 1s",
+    ),
+    ({"a": service("a:1", exporter="redis_exprter")}, "known are: redis_exporter; did you mean redis_exporter?"),
+    ({"a": service("a:1", exporter=["x"])}, "a.exporter is ['x']: known are: redis_exporter"),
+    (
+        {"a": service("a:1", exporter="redis_exporter", metrics_path="/m")},
+        "metrics_path is '/m': leave it out, the exporter",
+    ),
+    ({"a": service("a:1", metrics_path="m")}, "metrics_path is 'm': write a path without a query"),
+    ({"a": service("a:1", scheme="htp")}, "scheme is 'htp': write http or https"),
+    ({"a": service("a:1", memory_limit="1G")}, "memory_limit is '1G': write a size above zero, for example 1GiB"),
+    ({"a": service("a:1", memory_limit=True)}, "memory_limit is True: write a size"),
+    ({"a": service("a:1", sample_limit=0)}, "sample_limit is 0: write a number above zero"),
+    ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": "x"}])}, "labels is 'x': write a mapping"),
+    ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": {"a-b": "x"}}])}, "labels.a-b is no label name"),
+    ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": {"__a": "x"}}])}, "labels.__a is no label name"),
+    ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": {"job": "x"}}])}, "labels.job is a label that"),
+    (
+        {"a": service(instances=[{"name": "a", "target": "a:1", "labels": {"z": True}}])},
+        "labels.z is True: write a text",
+    ),
+    ({"node": service("a:1")}, "monitored_services.node is a name that the stack uses itself: choose another"),
+    ({"prometheus": service("a:1")}, "monitored_services.prometheus is a name that the stack uses"),
+    ({"redis_exporter": service("a:1")}, "monitored_services.redis_exporter is a name that the stack uses"),
+    ({"a.*": service("a:1")}, "monitored_services.a.* is no service name: use letters"),
+    ({1: service("a:1")}, "monitored_services.1 is no service name: use letters"),
+]
+
+
+@pytest.mark.parametrize(("services", "expected"), MISTAKES, ids=[text[-60:] for _, text in MISTAKES])
+def test_each_mistake_is_the_only_finding_and_names_its_remedy(services: Any, expected: str) -> None:
+    (finding,) = subject.catalogue_findings(services, HOSTS, EXPORTERS)
+    assert expected in finding
+    with pytest.raises(AnsibleFilterError, match="monitored_services"):
+        complete(services)
+
+
+def test_all_mistakes_are_said_at_once() -> None:
+    services = {
+        "a": service("redis", "http://a:1", scrape_interval="1", memory_limit="1G"),
+        "node": service("a:0"),
+        "c": None,
+    }
+    paths = [finding.split(" is ")[0] for finding in subject.catalogue_findings(services, HOSTS, EXPORTERS)]
+    assert paths == [
+        "monitored_services.a.scrape_interval",
+        "monitored_services.a.memory_limit",
+        "monitored_services.a.instances[0].target",
+        "monitored_services.a.instances[1].target",
+        "monitored_services.node",
+        "monitored_services.node.instances[0].target",
+        "monitored_services.c",
+    ]
+
+
+def test_same_port_on_two_hosts_is_no_duplicate() -> None:
+    instances = [{"name": host, "host": host, "target": "localhost:1"} for host in ("app1", "mon1")]
+    assert subject.catalogue_findings({"a": service(instances=instances)}, HOSTS, EXPORTERS) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (({}, HOSTS, "other", EXPORTERS, OWN), "on of the filter catalogue is 'other'"),
+        (({}, None, "mon1", EXPORTERS, OWN), "hosts of the filter catalogue is missing"),
+        (({}, {"mon1": None}, "mon1", EXPORTERS, OWN), "monitoring_address of mon1 is missing"),
+        (({}, HOSTS, "mon1", {"redis_exporter": "x"}, OWN), "exporters.redis_exporter of the filter catalogue is 'x'"),
+        (({}, HOSTS, "mon1", [], OWN), "exporters of the filter catalogue is []"),
+        (({}, HOSTS, "mon1", EXPORTERS, {"node": 9100}), "own of the filter catalogue is {'node': 9100}"),
+        (({}, HOSTS, "mon1", EXPORTERS, {"node": {"port": 0, "scrape_interval": "1s"}}), "own.node.port of the filter"),
+        (
+            ({}, HOSTS, "mon1", EXPORTERS, {"node": {"port": 1}}),
+            "own.node of the filter catalogue.scrape_interval is missing",
+        ),
+    ],
+)
+def test_other_arguments_are_refused_by_name(arguments: Any, named: str) -> None:
+    with pytest.raises(AnsibleFilterError) as refusal:
+        subject.catalogue(*arguments)
+    assert named in str(refusal.value)
+
+
+@pytest.mark.parametrize("broken", [None, "x", [1], [{"service": "a"}]])
+@pytest.mark.parametrize("name", ["scrape_targets", "scrape_configs", "expected_targets"])
+def test_what_is_no_catalogue_is_refused_by_name(name: str, broken: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="monitored_instances"):
+        subject.FilterModule().filters()[name](broken)
+
+
+# --- Open-ended input
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=8,
+)
+SOMETHING_LIKE_SETTINGS = st.dictionaries(st.sampled_from(subject.SETTINGS), ANYTHING, max_size=6)
+SOMETHING_LIKE_INSTANCES = st.lists(
+    st.dictionaries(st.sampled_from(subject.INSTANCE_KEYS), ANYTHING, max_size=4), max_size=3
+)
+VALID_TARGET = st.builds(
+    "{}:{}".format, st.from_regex(r"[a-z][a-z0-9-]{0,8}[a-z]", fullmatch=True), st.integers(1, 65535)
+)
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), SOMETHING_LIKE_SETTINGS | ANYTHING, max_size=3) | ANYTHING,
+    SOMETHING_LIKE_INSTANCES,
+)
+def test_whatever_is_written_is_completed_or_refused_in_words(services: Any, instances: Any) -> None:
+    if isinstance(services, dict):
+        services["x"] = {"scrape_interval": "1s", "instances": instances}
+    findings = subject.catalogue_findings(services, HOSTS, EXPORTERS)
+    if findings:
+        with pytest.raises(AnsibleFilterError):
+            complete(services, own=OWN)
+    else:
+        complete(services, own=OWN)
+
+
+@given(st.lists(VALID_TARGET, min_size=1, max_size=6, unique=True), st.randoms(use_true_random=False))
+def test_order_of_writing_changes_nothing(targets: list[str], chance: random.Random) -> None:
+    services = {f"s{n}": service(*targets) for n in range(3)}
+    shuffled = copy.deepcopy(services)
+    for settings in shuffled.values():
+        chance.shuffle(settings["instances"])
+    shuffled = dict(sorted(shuffled.items(), key=lambda _: chance.random()))
+    for render in (subject.scrape_targets, subject.scrape_configs, subject.expected_targets):
+        assert render(complete(services)) == render(complete(shuffled))
+
+
+@given(st.integers(1, 10**12))
+def test_durations_are_read_as_written(milliseconds: int) -> None:
+    parts, rest = [], milliseconds
+    for unit, size in subject.DURATION_UNITS_MS.items():
+        number, rest = divmod(rest, size)
+        parts += [f"{number}{unit}"] if number else []
+    assert subject.duration_ms("".join(parts)) == milliseconds
