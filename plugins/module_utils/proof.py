@@ -19,10 +19,40 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible.module_utils.urls import open_url
+
 POLL_S = 0.2
 FETCH_TIMEOUT_S = 3
 LIFE_S = 1.0
 SHOWN_ROWS = 5
+
+PROBES: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "mutually_exclusive": [("metric", "rows")],
+    "options": {
+        "url": {"type": "str", "required": True},
+        "metric": {
+            "type": "dict",
+            "options": {
+                "name": {"type": "str", "required": True},
+                "labels": {"type": "dict", "default": {}},
+                "value": {"type": "float"},
+                "mtime_of_files": {"type": "bool", "default": False},
+                "after_action": {"type": "bool", "default": False},
+            },
+        },
+        "rows": {
+            "type": "dict",
+            "options": {
+                "at": {"type": "str", "required": True},
+                "keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
+                "equal": {"type": "list", "elements": "list", "required": True},
+            },
+        },
+    },
+}
 
 Probe = Mapping[str, Any]
 Fetch = Callable[[str], str]
@@ -78,6 +108,13 @@ def prove(
         if clock() - last_progress >= timeout:
             raise Unproven(f"after {lived:.0f} s: " + "; ".join(failures))
         sleep(POLL_S)
+
+
+def get(url: str) -> str:
+    """The body of a page that answers 200; anything else raises."""
+    with open_url(url, timeout=FETCH_TIMEOUT_S, use_proxy=False) as response:
+        body: bytes = response.read()
+    return body.decode(errors="replace")
 
 
 def check(probe: Probe, moment: Moment, fetch: Fetch) -> str | None:

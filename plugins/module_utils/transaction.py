@@ -17,12 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ansible.module_utils.urls import open_url
-
 from . import plan as planning
 from .generation import Store
 from .plan import Action, Manifest, Observed, Plan, Refusal, Release
-from .proof import FETCH_TIMEOUT_S, Moment, Unproven, prove
+from .proof import Moment, Unproven, get, prove
 from .release import fetch
 from .service import Service, ServiceError, verify_unit
 
@@ -39,9 +37,13 @@ class ArchiveNeeded(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """A command that must exit 0 without a warning; ``{etc}`` and ``{release}`` stand for the staged directories."""
+    """A command that must exit 0 without a warning; ``{etc}`` and ``{release}`` stand for the staged directories.
+
+    ``source`` names the variables to mend when its words name no file.
+    """
 
     command: Sequence[str]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,19 +263,20 @@ class Transaction:
             except subprocess.TimeoutExpired:
                 words, refused = f"did not finish in {CHECK_TIMEOUT_S} s", True
             if refused or "warning" in words.lower():
-                raise self._refusal(declared, " ".join([Path(command[0]).name, *check.command[1:3]]), words, staged)
+                checker = " ".join([Path(command[0]).name, *check.command[1:3]])
+                raise self._refusal(declared, checker, words, staged, check.source)
         unit = declared.contents["unit"].decode()
         text = unit.replace(f"{self.store.current}/", f"{staged}/")
         if words_of_systemd := verify_unit(text, self.store.name, staged):
-            raise self._refusal(declared, "systemd-analyze verify", words_of_systemd, staged)
+            raise self._refusal(declared, "systemd-analyze verify", words_of_systemd, staged, "the unit")
 
-    def _refusal(self, declared: Declaration, checker: str, words: str, staged: Path) -> Refusal:
+    def _refusal(self, declared: Declaration, checker: str, words: str, staged: Path, source: str) -> Refusal:
         told = words.replace(str(staged / "etc"), str(self.store.etc)).strip()
-        named = {source for path, source in declared.sources.items() if str(self.store.etc / path[4:]) in told}
-        mend = sorted(filter(None, named or set(declared.sources.values())))
+        complaint = told[found.start() :] if (found := re.search("(?i)fail|error|warning", told)) else told
+        named = {source for path, source in declared.sources.items() if str(self.store.etc / path[4:]) in complaint}
+        mend = ", ".join(sorted(named)) or source or "the declaration"
         return Refusal(
-            f"{checker} refuses the new configuration; nothing was changed. In its words:\n{told}\n"
-            f"Mend: {', '.join(mend) or 'the declaration'}"
+            f"{checker} refuses the new configuration; nothing was changed. In its words:\n{told}\nMend: {mend}"
         )
 
     # --- switch, act, prove; or back
@@ -333,7 +336,7 @@ class Transaction:
             manifest.proof,
             Moment(acted_at, manifest.mtime),
             timeout=manifest.proof_timeout,
-            fetch=_get,
+            fetch=get,
             exited=exited,
             progress=lambda: _progress(manifest.progress_url),
         )
@@ -376,16 +379,10 @@ def _make_data(directory: Path, uid: int, gid: int) -> None:
         directory.chmod(0o700)
 
 
-def _get(url: str) -> str:
-    with open_url(url, timeout=FETCH_TIMEOUT_S, use_proxy=False) as response:
-        body: bytes = response.read()
-    return body.decode(errors="replace")
-
-
 def _progress(url: str | None) -> str | None:
     if url:
         with suppress(Exception):  # not answering yet is no progress
-            return _get(url)
+            return get(url)
     return None
 
 

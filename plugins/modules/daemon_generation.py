@@ -121,57 +121,15 @@ options:
         type: list
         elements: str
         required: true
+      source:
+        description: The variables to mend when the command's words name no file.
+        type: str
+        default: ""
   proof:
     description: What must hold for the generation to be in force; each probe asks one question about a URL's answer.
     type: list
     elements: dict
     default: []
-    suboptions:
-      url:
-        description: Asked with GET; must answer 200.
-        type: str
-        required: true
-      metric:
-        description: A series that must be on the page, in Prometheus' text format.
-        type: dict
-        suboptions:
-          name:
-            description: Its name.
-            type: str
-            required: true
-          labels:
-            description: Labels that it must carry.
-            type: dict
-            default: {}
-          value:
-            description: The value it must have.
-            type: float
-          mtime_of_files:
-            description: Its value must be the modification time of the generation's files.
-            type: bool
-            default: false
-          after_action:
-            description: Its value must be a time after the reload or restart of this run.
-            type: bool
-            default: false
-      rows:
-        description: A list in a JSON answer that must be equal to the declaration, in any order.
-        type: dict
-        suboptions:
-          at:
-            description: Dotted path of the list; lists on the way are flattened.
-            type: str
-            required: true
-          keys:
-            description: Dotted paths, in an item of the list, of what makes a row.
-            type: list
-            elements: str
-            required: true
-          equal:
-            description: The rows that must be there, as lists of strings.
-            type: list
-            elements: list
-            required: true
   proof_timeout:
     description: Seconds without progress after which the proof has failed.
     type: float
@@ -197,6 +155,7 @@ attributes:
   diff_mode:
     support: full
     description: Contents of O(secret_files) are never shown.
+extends_documentation_fragment: [tds.monitoring.proof]
 author: The tds.monitoring authors
 """
 
@@ -258,6 +217,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store, sha256
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import FileFact, Manifest, Refusal, Release
+from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES
 from ansible_collections.tds.monitoring.plugins.module_utils.release import ReleaseError
 from ansible_collections.tds.monitoring.plugins.module_utils.service import Service, ServiceError
 from ansible_collections.tds.monitoring.plugins.module_utils.transaction import (
@@ -305,35 +265,12 @@ ARGUMENTS: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "default": [],
-        "options": {"command": {"type": "list", "elements": "str", "required": True}},
-    },
-    "proof": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
         "options": {
-            "url": {"type": "str", "required": True},
-            "metric": {
-                "type": "dict",
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "labels": {"type": "dict", "default": {}},
-                    "value": {"type": "float"},
-                    "mtime_of_files": {"type": "bool", "default": False},
-                    "after_action": {"type": "bool", "default": False},
-                },
-            },
-            "rows": {
-                "type": "dict",
-                "options": {
-                    "at": {"type": "str", "required": True},
-                    "keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
-                    "equal": {"type": "list", "elements": "list", "required": True},
-                },
-            },
+            "command": {"type": "list", "elements": "str", "required": True},
+            "source": {"type": "str", "default": ""},
         },
-        "mutually_exclusive": [("metric", "rows")],
     },
+    "proof": PROBES,
     "proof_timeout": {"type": "float", "default": 20},
     "progress_url": {"type": "str"},
     "keep": {"type": "int", "default": 3},
@@ -374,7 +311,7 @@ def declaration(params: dict[str, Any], uid: int, gid: int) -> Declaration:
         ),
         contents=contents,
         sources=sources,
-        checks=[Check(check["command"]) for check in params["checks"]],
+        checks=[Check(check["command"], check["source"]) for check in params["checks"]],
         archive=release["archive"] if release else "",
         user=params["user"],
         uid=uid,

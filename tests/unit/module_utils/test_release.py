@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,6 @@ def test_a_release_whose_unpacking_was_cut_short_is_not_there(releases: Releases
 
 
 def test_an_unreachable_source_is_told_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     with pytest.raises(ReleaseError, match=r"http://127\.0\.0\.1:9/a\.tar\.gz cannot be fetched.*artifact_source"):
         fetch("http://127.0.0.1:9/a.tar.gz", tmp_path / "a")

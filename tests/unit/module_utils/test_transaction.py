@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the generations belon
 class FakeService(Service):
     """Remembers what was done to it. ``broken`` holds the configurations with which the process exits."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: HostStore) -> None:
         super().__init__(store.name)
         self.store, self.broken = store, set[str]()
         self.acted: list[str] = []

@@ -1,0 +1,93 @@
+"""The shipped inventories give the roles what the user's catalogue says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.contract.roles import ROOT
+
+PROD, LAB = ROOT / "inventories/prod", ROOT / "inventories/lab"
+
+
+def value(name: str, *arguments: str, host: str = "mon1") -> Any:
+    """A variable as a task on the host sees it; it reaches no host."""
+    shown = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible")),
+            host,
+            *arguments,
+            "-m",
+            "ansible.builtin.debug",
+            "-a",
+            f"var={name}",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return json.loads(shown.partition("=> ")[2])[name]
+
+
+@pytest.mark.parametrize(
+    "file", sorted(ROOT.glob("inventories/*/**/*.yml")), ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_every_file_is_a_mapping(file: Path) -> None:
+    assert isinstance(yaml.safe_load(file.read_text(encoding="utf-8")), dict)
+
+
+def test_lab_derives_as_production_does() -> None:
+    derived = "group_vars/all/derived.yml"
+    assert (LAB / derived).is_symlink()
+    assert (LAB / derived).resolve() == (PROD / derived).resolve()
+
+
+def test_production_scrapes_what_the_requirements_list() -> None:
+    own = [["node", f"{host}:9100"] for host in ("app1", "db1", "mon1")]
+    own += [["prometheus", "mon1:9090"], ["redis_exporter", "app1:9121"]]
+    assert value("prometheus_expected_targets", "-i", str(PROD)) == sorted(
+        [
+            ["redis", "redis-trade-state:6379"],
+            ["redis", "redis-instance-state:6380"],
+            ["redis", "redis-signal-stream:6381"],
+            ["redis", "redis-result-stream:6382"],
+            ["duckdb", "app1:1234"],
+            ["clickhouse", "clickhouse-node:8123"],
+            ["backend", "backend:8000"],
+            ["rust-trade-engine", "trade-engine:9000"],
+            *own,
+        ]
+    )
+
+
+def test_production_scrapes_as_often_as_the_requirements_say() -> None:
+    jobs = value("prometheus_scrape_configs", "-i", str(PROD))
+    intervals = {job["job_name"]: job["scrape_interval"] for job in jobs}
+    required = {"redis": "1s", "duckdb": "5s", "clickhouse": "5s", "backend": "1s", "rust-trade-engine": "1s"}
+    assert intervals.items() >= required.items()
+
+
+def test_result_does_not_depend_on_the_limit() -> None:
+    everyone = value("prometheus_targets", "-i", str(PROD))
+    assert value("prometheus_targets", "-i", str(PROD), "--limit", "mon1") == everyone
+    assert value("redis_exporter_hosts", "-i", str(PROD), "--limit", "mon1") == ["app1"]
+
+
+def test_lab_needs_only_the_hosts_that_the_lab_has(tmp_path: Path) -> None:
+    # Stands for what lab.py says while a lab is up.
+    hosts = tmp_path / "hosts.yml"
+    hosts.write_text(
+        "all: {hosts: {mon1: {ansible_host: 192.0.2.1}, app1: {ansible_host: 192.0.2.2}}}", encoding="utf-8"
+    )
+    expected = value("prometheus_expected_targets", "-i", str(LAB / "hosts.yml"), "-i", str(hosts))
+    assert [instance for job, instance in expected if job == "node"] == ["app1:9100", "mon1:9100"]
+    assert len([job for job, _ in expected if job == "redis"]) == 4

@@ -1,0 +1,95 @@
+"""What Molecule's scenarios share in their tests: the scenario's playbook run again, and hosts asked for facts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testinfra.host import Host
+
+ROOT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a playbook: exit code, all it printed, and per host the counts of its recap."""
+
+    code: int
+    output: str
+    recap: dict[str, dict[str, int]]
+
+    @property
+    def changed(self) -> int:
+        return sum(counts["changed"] for counts in self.recap.values())
+
+    def tasks(self, host: str) -> int:
+        """Tasks that the host took part in, skipped ones too."""
+        return sum(self.recap[host][outcome] for outcome in ("ok", "skipped", "failed", "rescued", "ignored"))
+
+
+Play = Callable[..., Run]
+
+
+def run_playbook(*options: str, **variables: Any) -> Run:
+    """Run the scenario's converge playbook with further options and extra variables."""
+    inventories = [ROOT / "inventories/lab", *sorted(SCENARIO.glob("inventory.yml"))]
+    command = ["ansible-playbook", str(SCENARIO / "converge.yml"), *options]
+    command += [option for inventory in inventories for option in ("--inventory", str(inventory))]
+    if variables:
+        command += ["--extra-vars", json.dumps(variables)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    recap = {
+        host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)}
+        for host, counts in re.findall(r"^(\S+) +: (ok=.*)$", done.stdout, re.MULTILINE)
+    }
+    return Run(done.returncode, done.stdout + done.stderr, recap)
+
+
+def lab(*words: str) -> str:
+    """Run a verb of the lab."""
+    command = [sys.executable, "-m", "lab", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def eventually(ask: Callable[[], Any], seconds: float) -> Any:
+    """The first true answer within so many seconds; else the last one."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return answer
+
+
+def address(host: Host) -> str:
+    """The host's address on the lab's bridge."""
+    return str(host.check_output("hostname -I")).split()[0]
+
+
+def page(host: Host, url: str) -> str:
+    """What a URL answers on the host itself; empty when it does not answer 200."""
+    return str(host.run("curl --silent --fail --max-time 3 %s", url).stdout)
+
+
+def series(text: str) -> dict[str, float]:
+    """Value by series (name and labels) of a page in Prometheus' text format."""
+    return {name: float(value) for name, value in re.findall(r"^([^#\s][^\s{]*(?:\{.*\})?) (\S+)$", text, re.MULTILINE)}
+
+
+def unit(host: Host, name: str, *properties: str) -> dict[str, str]:
+    """Properties of a systemd unit."""
+    shown = host.check_output("systemctl show %s --property=%s", f"{name}.service", ",".join(properties))
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+def exposure(host: Host, name: str) -> float:
+    """The score of `systemd-analyze security`."""
+    shown = host.check_output("systemd-analyze security --no-pager %s", f"{name}.service")
+    return float(re.search(r"exposure level for \S+: ([\d.]+)", shown)[1])  # type: ignore[index]
