@@ -8,11 +8,12 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testinfra import get_host
 from testinfra.host import Host
 
 ROOT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
@@ -60,6 +61,16 @@ def lab(*words: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
+def lab_name() -> str:
+    """The lab of this run."""
+    return os.environ["LAB_NAME"]
+
+
+def on(name: str) -> Host:
+    """A host of the lab by name, for tests that are about several."""
+    return get_host(f"ansible://{name}?ansible_inventory={ROOT / 'inventories/lab'}")
+
+
 def eventually(ask: Callable[[], Any], seconds: float) -> Any:
     """The first true answer within so many seconds; else the last one."""
     end = time.monotonic() + seconds
@@ -93,3 +104,17 @@ def exposure(host: Host, name: str) -> float:
     """The score of `systemd-analyze security`."""
     shown = host.check_output("systemd-analyze security --no-pager %s", f"{name}.service")
     return float(re.search(r"exposure level for \S+: ([\d.]+)", shown)[1])  # type: ignore[index]
+
+
+def running(host: Host, name: str) -> str:
+    """The file that the main process of a service executes."""
+    return str(host.check_output("readlink /proc/$(systemctl show --property=MainPID --value %s)/exe", name))
+
+
+def installation(host: Host, name: str, leave_out: Sequence[str] = ()) -> str:
+    """All of a daemon on a host but its data and its lock: to be compared with what it was."""
+    parts = f"/opt/tds/{name} /etc/{name} /etc/systemd/system"
+    wanted = "".join(f" ! -name '{pattern}'" for pattern in ("lock", *leave_out))
+    names = f"find {parts}{wanted} -printf '%p %M %u:%g %l\\n' | sort"
+    contents = f"find {parts} -type f{wanted} -exec sha256sum {{}} + | sort"
+    return str(host.check_output(f"{names}; {contents}"))

@@ -27,10 +27,6 @@ options:
           value:
             description: The value it must have.
             type: float
-          mtime_of_files:
-            description: Its value must be the modification time of the generation's files.
-            type: bool
-            default: false
           after_action:
             description: Its value must be a time after the reload or restart of this run.
             type: bool

@@ -164,7 +164,6 @@ class Store:
             if path.startswith("etc/"):
                 os.chown(target, 0, gid)
             target.chmod(int(fact.mode, 8))
-            os.utime(target, (manifest.mtime, manifest.mtime))
         for directory in (staged / "etc", *(path for path in (staged / "etc").rglob("*") if path.is_dir())):
             os.chown(directory, 0, gid)
             directory.chmod(0o750)

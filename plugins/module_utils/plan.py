@@ -58,7 +58,6 @@ class Manifest:
 
     ``files`` is keyed by path below the generation: ``etc/...``, ``env`` (the flags) and ``unit``.
     ``proof`` and ``progress_url`` travel along, so that a host can prove a generation it goes back to.
-    ``mtime`` (whole seconds since the epoch) is distinct per generation and set on every file.
     """
 
     files: Mapping[str, FileFact]
@@ -69,12 +68,10 @@ class Manifest:
     proof_timeout: float = 20.0
     progress_url: str | None = None
     generation: int = 0
-    mtime: int = 0
 
     def identity(self) -> dict[str, Any]:
         whole = self.to_json()
-        for of_one_host in ("generation", "mtime"):
-            del whole[of_one_host]
+        del whole["generation"]
         return whole
 
     def to_json(self) -> dict[str, Any]:

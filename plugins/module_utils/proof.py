@@ -3,9 +3,9 @@
 A probe is a mapping with a ``url`` and at most one question about what the URL answers:
 
 - nothing more: the URL answers 200;
-- ``metric`` ``{name, labels, value | mtime_of_files | after_action}`` about a page in Prometheus' text format: a series
-  of that name and labels is there, and has that value, or the modification time of the generation's files, or a
-  time after the action (seconds since the epoch; asked only when there was an action);
+- ``metric`` ``{name, labels, value | after_action}`` about a page in Prometheus' text format: a series
+  of that name and labels is there, and has that value, or a time after the action (seconds since the epoch; asked
+  only when there was an action);
 - ``rows`` ``{at, keys, equal}`` about JSON: the list found at the dotted path ``at`` (lists on the way are
   flattened), reduced to ``keys`` (dotted paths too), equals ``equal`` in any order.
 """
@@ -16,7 +16,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.urls import open_url
@@ -39,7 +38,6 @@ PROBES: dict[str, Any] = {
                 "name": {"type": "str", "required": True},
                 "labels": {"type": "dict", "default": {}},
                 "value": {"type": "float"},
-                "mtime_of_files": {"type": "bool", "default": False},
                 "after_action": {"type": "bool", "default": False},
             },
         },
@@ -62,18 +60,9 @@ class Unproven(Exception):
     """The reason why a generation is not in force."""
 
 
-@dataclass(frozen=True)
-class Moment:
-    """What probes compare with: when the action was taken (epoch seconds; ``None``: there was none) and the
-    modification time of the generation's files (epoch seconds)."""
-
-    acted_at: float | None
-    mtime: int
-
-
 def prove(
     probes: Sequence[Probe],
-    moment: Moment,
+    acted_at: float | None,
     *,
     timeout: float,
     fetch: Fetch,
@@ -85,6 +74,7 @@ def prove(
     """Return when every probe holds and the process has lived for a second.
 
     Args:
+        acted_at: when the process was reloaded or restarted (epoch seconds); ``None`` when it was not.
         timeout: seconds without progress after which the proof has failed.
         exited: says how the process died, or ``None`` while it lives; asked before and after the probes.
         progress: any text that changes while a slow start goes on; each change starts the timeout anew.
@@ -97,9 +87,9 @@ def prove(
     while True:
         if death := exited():
             raise Unproven(death)
-        failures = [failure for failure in (check(probe, moment, fetch) for probe in probes) if failure]
+        failures = [failure for failure in (check(probe, acted_at, fetch) for probe in probes) if failure]
         lived = clock() - started
-        if not failures and (moment.acted_at is None or lived >= LIFE_S):
+        if not failures and (acted_at is None or lived >= LIFE_S):
             if death := exited():
                 raise Unproven(death)
             return
@@ -117,7 +107,7 @@ def get(url: str) -> str:
     return body.decode(errors="replace")
 
 
-def check(probe: Probe, moment: Moment, fetch: Fetch) -> str | None:
+def check(probe: Probe, acted_at: float | None, fetch: Fetch) -> str | None:
     """Ask one probe. The answer is ``None`` when it holds, else what was found instead."""
     url = probe["url"]
     try:
@@ -125,7 +115,7 @@ def check(probe: Probe, moment: Moment, fetch: Fetch) -> str | None:
     except Exception as error:  # noqa: BLE001  whatever the client raises: the URL did not answer 200
         return f"{url} does not answer: {error}"
     if metric := probe.get("metric"):
-        failure = _check_metric(metric, moment, body)
+        failure = _check_metric(metric, acted_at, body)
     elif rows := probe.get("rows"):
         failure = _check_rows(rows, body)
     else:
@@ -133,17 +123,17 @@ def check(probe: Probe, moment: Moment, fetch: Fetch) -> str | None:
     return failure and f"{url}: {failure}"
 
 
-def _check_metric(metric: Mapping[str, Any], moment: Moment, body: str) -> str | None:
+def _check_metric(metric: Mapping[str, Any], acted_at: float | None, body: str) -> str | None:
     name, labels = metric["name"], metric.get("labels") or {}
     values = list(series(body, name, labels))
     shown = name + (str(labels) if labels else "")
     if not values:
         return f"{shown} is missing"
     if metric.get("after_action"):
-        if moment.acted_at is None or max(values) >= moment.acted_at:
+        if acted_at is None or max(values) >= acted_at:
             return None
-        return f"{shown} is {moment.acted_at - max(values):.1f} s older than the action"
-    wanted = moment.mtime if metric.get("mtime_of_files") else metric.get("value")
+        return f"{shown} is {acted_at - max(values):.1f} s older than the action"
+    wanted = metric.get("value")
     if wanted is None or float(wanted) in values:
         return None
     return f"{shown} is {values[0]:g} instead of {float(wanted):g}"

@@ -20,7 +20,7 @@ from pathlib import Path
 from . import plan as planning
 from .generation import Store
 from .plan import Action, Manifest, Observed, Plan, Refusal, Release
-from .proof import Moment, Unproven, get, prove
+from .proof import Unproven, get, prove
 from .release import fetch
 from .service import Service, ServiceError, verify_unit
 
@@ -228,8 +228,7 @@ class Transaction:
         return fetched
 
     def _stage(self, declared: Declaration, generation: int) -> int:
-        newest = max((self.store.manifest(g).mtime for g in self.store.ids()), default=0)
-        manifest = replace(declared.manifest, generation=generation, mtime=max(int(time.time()), newest + 1))
+        manifest = replace(declared.manifest, generation=generation)
         staged = self.store.stage(manifest, declared.contents, declared.gid)
         try:
             self._validate(declared, staged)
@@ -315,8 +314,9 @@ class Transaction:
             self.store.record("withdrawn", generation=target)
             outcome = "It was the first installation and has been withdrawn."
         else:
+            alive = self.service.state().active  # a dead process takes no reload
             try:
-                self._apply(fallback, action, uid, gid)
+                self._apply(fallback, action if alive else Action.RESTART, uid, gid)
             except (Unproven, ServiceError) as failure:
                 return f"Rolled back to generation {fallback}, which is NOT proven either: {failure}"
             outcome = f"Rolled back: generation {fallback} is in force and proven."
@@ -334,7 +334,7 @@ class Transaction:
 
         prove(
             manifest.proof,
-            Moment(acted_at, manifest.mtime),
+            acted_at,
             timeout=manifest.proof_timeout,
             fetch=get,
             exited=exited,

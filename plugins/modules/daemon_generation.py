@@ -370,12 +370,24 @@ def execute(module: AnsibleModule) -> Outcome:
         return transaction.absent(module.check_mode)
 
 
+class DiscreetModule(AnsibleModule):  # type: ignore[misc]
+    """Keeps its arguments out of the host's log: contents would fill it, and it masks no secret that has line ends."""
+
+    def _log_invocation(self) -> None:
+        self.log(f"Invoked with name={self.params['name']} state={self.params['state']}")
+
+
+def shown(outcome: Outcome) -> list[dict[str, str]]:
+    """What ``--diff`` shows: why, for what changes no content too; then the contents."""
+    if not outcome.changed:
+        return []
+    because = "".join(f"  {reason}\n" for reason in outcome.reasons)
+    return [{"prepared": f"action: {outcome.action}, because\n{because}"}, *outcome.diff]
+
+
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec=ARGUMENTS,
-        required_if=[("state", "present", ("unit",))],
-        supports_check_mode=True,
-        no_log=True,  # contents would fill the host's log at every run
+    module = DiscreetModule(
+        argument_spec=ARGUMENTS, required_if=[("state", "present", ("unit",))], supports_check_mode=True
     )
     os.umask(0o022)
     try:
@@ -391,7 +403,7 @@ def main() -> None:
         reasons=list(outcome.reasons),
         fetched_bytes=outcome.fetched_bytes,
         not_validated=outcome.not_validated,
-        diff=outcome.diff,
+        diff=shown(outcome),
     )
 
 

@@ -42,16 +42,15 @@ EXAMPLES = r"""
 RETURN = r""" """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES, Moment, Unproven, get, prove
+from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES, Unproven, get, prove
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={"proof": PROBES, "timeout": {"type": "float", "default": 20}}, supports_check_mode=True
     )
-    now = Moment(acted_at=None, mtime=0)
     try:
-        prove(module.params["proof"], now, timeout=module.params["timeout"], fetch=get, exited=lambda: None)
+        prove(module.params["proof"], None, timeout=module.params["timeout"], fetch=get, exited=lambda: None)
     except Unproven as reason:
         module.fail_json(msg=f"not proven {reason}")
     module.exit_json(changed=False)

@@ -6,27 +6,24 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.tds.monitoring.plugins.module_utils.proof import Moment, Unproven, check, prove, walk
+from ansible_collections.tds.monitoring.plugins.module_utils.proof import Unproven, check, prove, walk
 
 PAGE = """\
 # HELP up Whether it is up.
 # TYPE up gauge
 up 1
 reloaded_at 1.7e+09
-file_mtime{filename="/etc/prometheus/targets.yml",kind="a \\"b\\""} 1000
-file_mtime{filename="/etc/other.yml"} 7
+file_read{name="a",kind="a \\"b\\""} 1000
+file_read{name="b"} 7
 """
 RULES = json.dumps(
     {"data": {"groups": [{"rules": [{"name": "A", "type": "x"}]}, {"rules": [{"name": "B", "type": "x"}]}]}}
 )
-MOMENT = Moment(acted_at=1.7e9, mtime=1000)
+ACTED_AT = 1.7e9
 
 
-def ask(probe: dict[str, Any], body: str = PAGE, moment: Moment = MOMENT) -> str | None:
-    return check({"url": "http://x/"} | probe, moment, lambda _url: body)
-
-
-MTIME = {"name": "file_mtime", "labels": {"filename": "/etc/prometheus/targets.yml"}, "mtime_of_files": True}
+def ask(probe: dict[str, Any], body: str = PAGE, acted_at: float | None = ACTED_AT) -> str | None:
+    return check({"url": "http://x/"} | probe, acted_at, lambda _url: body)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +33,7 @@ MTIME = {"name": "file_mtime", "labels": {"filename": "/etc/prometheus/targets.y
         {"metric": {"name": "up"}},
         {"metric": {"name": "up", "value": 1.0}},
         {"metric": {"name": "reloaded_at", "after_action": True}},
-        {"metric": MTIME},
+        {"metric": {"name": "file_read", "labels": {"name": "a"}, "value": 1000}},
     ],
 )
 def test_a_probe_holds(probe: dict[str, Any]) -> None:
@@ -50,7 +47,7 @@ def test_a_probe_holds(probe: dict[str, Any]) -> None:
         ({"name": "up", "labels": {"a": "b"}}, r"up\{'a': 'b'\} is missing"),
         ({"name": "up", "value": 0.0}, "up is 1 instead of 0"),
         (
-            {"name": "file_mtime", "labels": {"filename": "/etc/other.yml"}, "mtime_of_files": True},
+            {"name": "file_read", "labels": {"name": "b"}, "value": 1000.0},
             "is 7 instead of 1000",
         ),
     ],
@@ -63,8 +60,8 @@ def test_a_metric_that_is_not_as_it_must_be_is_told(metric: dict[str, Any], answ
 
 def test_a_reload_before_the_action_proves_nothing() -> None:
     probe = {"metric": {"name": "reloaded_at", "after_action": True}}
-    assert ask(probe, moment=Moment(1.7e9 + 5, 0)) == "http://x/: reloaded_at is 5.0 s older than the action"
-    assert ask(probe, moment=Moment(None, 0)) is None  # nothing was done, so nothing is newer
+    assert ask(probe, acted_at=ACTED_AT + 5) == "http://x/: reloaded_at is 5.0 s older than the action"
+    assert ask(probe, acted_at=None) is None  # nothing was done, so nothing is newer
 
 
 ROWS = {"at": "data.groups.rules", "keys": ["type", "name"]}
@@ -92,7 +89,7 @@ def test_an_answer_that_is_no_json_or_none_at_all_is_told() -> None:
     def refuse(_url: str) -> str:
         raise ConnectionRefusedError("refused")
 
-    assert check({"url": "http://x/"}, MOMENT, refuse) == "http://x/ does not answer: refused"
+    assert check({"url": "http://x/"}, None, refuse) == "http://x/ does not answer: refused"
 
 
 def test_walk_flattens_lists_and_passes_over_what_is_not_there() -> None:
@@ -123,7 +120,7 @@ class Process:
 
     def prove(self, acted_at: float | None = 1.0) -> float:
         prove(
-            [{"url": "http://x/"}], Moment(acted_at, 0), timeout=20, fetch=self.fetch, exited=self.exited,
+            [{"url": "http://x/"}], acted_at, timeout=20, fetch=self.fetch, exited=self.exited,
             progress=self.progress, clock=lambda: self.now, sleep=self.sleep,
         )  # fmt: skip
         return self.now

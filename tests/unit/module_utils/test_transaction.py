@@ -142,14 +142,6 @@ def test_a_changed_file_takes_the_action_it_declares(host: Host, action: str, do
     assert (str(outcome.action), host.service.acted[-1], host.store.current_id()) == (done, done, 2)
 
 
-def test_each_generation_has_a_modification_time_of_its_own(host: Host) -> None:
-    for conf in ("one", "two", "three"):
-        host.transaction.present(host.declare(conf))
-    times = [(host.store.path(generation) / "etc/main.conf").stat().st_mtime for generation in host.store.ids()]
-    assert times == sorted(set(times))
-    assert all(time == int(time) for time in times)
-
-
 @pytest.mark.parametrize("conf", ["breaks", "refused by systemd"])
 def test_what_does_not_run_is_rolled_back_and_leaves_no_debris(host: Host, conf: str) -> None:
     host.transaction.present(host.declare("one"))
@@ -163,6 +155,14 @@ def test_what_does_not_run_is_rolled_back_and_leaves_no_debris(host: Host, conf:
     assert host.in_force() == (1, "one")
     assert host.tree() == before
     assert not host.transaction.present(host.declare("one")).changed
+
+
+def test_a_process_that_a_reload_killed_is_started_again(host: Host) -> None:
+    host.transaction.present(host.declare("one"))
+    host.service.broken = {"breaks"}
+    with pytest.raises(RolledBack, match="generation 1 is in force and proven"):
+        host.transaction.present(host.declare("breaks", "reload"))
+    assert host.service.acted[-3:] == ["reload", "load", "restart"]
 
 
 def test_a_first_installation_that_does_not_run_is_withdrawn(host: Host) -> None:

@@ -1,0 +1,165 @@
+"""The shipped site.yml, on several hosts: what a newcomer is promised."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from testinfra.host import Host
+
+from tests.hosts import Play, eventually, lab, lab_name, on, page, run_playbook, unit
+
+REDIS = {"redis-trade-state:6379", "redis-instance-state:6380", "redis-signal-stream:6381", "redis-result-stream:6382"}
+
+
+@pytest.fixture
+def mon1() -> Host:
+    return on("mon1")
+
+
+@pytest.fixture
+def mon2() -> Host:
+    return on("mon2")
+
+
+@pytest.fixture
+def app1() -> Host:
+    return on("app1")
+
+
+def api(host: Host, path: str, **query: str) -> Any:
+    answer = page(host, f"http://127.0.0.1:9090/api/v1/{path}?{urlencode(query)}")
+    return json.loads(answer)["data"] if answer else None
+
+
+def targets(host: Host) -> dict[str, str]:
+    shown = api(host, "targets", state="active")["activeTargets"]
+    return {f"{target['labels']['job']} {target['labels']['instance']}": target["health"] for target in shown}
+
+
+def firing(host: Host) -> set[tuple[str, str]]:
+    alerts = api(host, "alerts")["alerts"]
+    return {(a["labels"]["alertname"], a["labels"].get("instance", "")) for a in alerts if a["state"] == "firing"}
+
+
+def test_every_host_and_every_redis_is_up(mon1: Host) -> None:
+    wanted = {f"redis {instance}" for instance in REDIS} | {f"node {host}:9100" for host in ("app1", "mon1", "mon2")}
+    wanted |= {"prometheus mon1:9090", "redis_exporter app1:9121"}
+    assert eventually(lambda: targets(mon1) == dict.fromkeys(wanted, "up"), 20), targets(mon1)
+    shown = {
+        result["metric"]["instance"]: result["value"][1] for result in api(mon1, "query", query="redis_up")["result"]
+    }
+    assert shown == dict.fromkeys(REDIS, "1")
+
+
+def test_each_redis_is_scraped_each_second(mon1: Host) -> None:
+    result = api(mon1, "query", query="count_over_time(redis_up[20s])")["result"]
+    assert {sample["metric"]["instance_name"]: int(sample["value"][1]) >= 19 for sample in result} == {
+        "trade-state": True, "instance-state": True, "signal-stream": True, "result-stream": True,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def signal_stream(app1: Host) -> Iterator[Host]:
+    yield app1
+    app1.check_output("systemctl restart redis-server@signal-stream")
+
+
+@pytest.mark.parametrize("how", ["KILL", "STOP"])
+def test_a_redis_that_dies_or_hangs_fires_within_eight_seconds_and_recovers(
+    mon1: Host, mon2: Host, signal_stream: Host, how: str
+) -> None:
+    assert eventually(lambda: not firing(mon1) | firing(mon2), 20)
+    signal_stream.check_output("systemctl kill --signal=%s redis-server@signal-stream", how)
+    killed = time.monotonic()
+    alert = {("RedisDown", "redis-signal-stream:6381")}
+    assert eventually(lambda: firing(mon1) == alert, 8), firing(mon1)
+    assert eventually(lambda: firing(mon2) == alert, 8 - (time.monotonic() - killed) + 1), firing(mon2)
+    signal_stream.check_output("systemctl kill --signal=KILL redis-server@signal-stream; sleep 0.2")
+    signal_stream.check_output("systemctl restart redis-server@signal-stream")
+    assert eventually(lambda: not firing(mon1) | firing(mon2), 10)
+
+
+def test_a_run_that_changes_nothing_is_short_and_fetches_nothing(play: Play) -> None:
+    before = json.loads(lab("traffic", lab_name()))
+    run = play()
+    assert (run.code, run.changed) == (0, 0), run.output
+    assert run.tasks("mon1") <= 30
+    assert json.loads(lab("traffic", lab_name())) == before
+
+
+def test_check_and_diff_say_nothing_on_a_converged_site(play: Play) -> None:
+    run = play("--check", "--diff")
+    assert (run.code, run.changed) == (0, 0)
+    assert "+++" not in run.output
+
+
+@pytest.mark.parametrize(
+    "options", [("--limit", "mon1"), ("--tags", "prometheus"), ("--limit", "mon1", "--tags", "prometheus")]
+)
+def test_limit_and_tags_do_not_change_what_is_declared(play: Play, options: tuple[str, ...]) -> None:
+    run = play(*options)
+    assert (run.code, run.changed) == (0, 0), run.output
+
+
+def test_a_mistake_in_the_catalogue_is_refused_before_any_host_is_touched(play: Play) -> None:
+    wrong = {"name": "a", "host": "app9", "target": "redis"}
+    services = {
+        "redis": {"scrape_interval": "1s", "exporter": "redis_exporter", "instances": [wrong]},
+        "backend": {"scrape_intervall": "1s", "instances": []},
+    }
+    run = play(monitored_services=services)
+    assert run.code != 0
+    for told in (
+        "monitored_services.redis.instances[0].target is 'redis'",
+        "monitored_services.redis.instances[0].host is 'app9'",
+        "monitored_services.backend.scrape_intervall",
+    ):
+        assert told in run.output
+    assert run.changed == 0
+    assert sum(counts["ok"] for counts in run.recap.values()) <= 3
+
+
+def test_a_new_target_is_scraped_by_both_when_the_run_ends(play: Play, mon1: Host, mon2: Host, restored: None) -> None:  # noqa: ARG001
+    own = api(mon1, "status/config")["yaml"]
+    assert "job_name: redis" in own
+    services = {
+        "redis": {
+            "scrape_interval": "1s",
+            "exporter": "redis_exporter",
+            "instances": [{"name": "trade-state", "host": "app1", "target": "redis-trade-state:6379"}],
+        }
+    }
+    run = play(monitored_services=services)
+    assert run.code == 0, run.output
+    for host in (mon1, mon2):
+        assert {name for name in targets(host) if name.startswith("redis ")} == {"redis redis-trade-state:6379"}
+
+
+def test_several_prometheus_roll_out_one_after_the_other_and_stop_at_the_first_failure(
+    play: Play, mon1: Host, mon2: Host
+) -> None:
+    processes = [unit(host, "prometheus", "InvocationID") for host in (mon1, mon2)]
+    run = play(prometheus_arguments=["--no-such-flag"])
+    assert run.code != 0
+    assert run.recap["mon1"]["failed"] == 1
+    assert "unknown long flag" in run.output
+    assert page(mon1, "http://127.0.0.1:9090/-/ready")
+    assert unit(mon1, "prometheus", "InvocationID") != processes[0]  # it was tried, and rolled back
+    assert unit(mon2, "prometheus", "InvocationID") == processes[1]  # it was not even tried
+    assert run_playbook().changed == 0
+
+
+def all_up(name: str) -> bool:
+    host = on(name)
+    return bool(api(host, "targets")) and set(targets(host).values()) == {"up"}
+
+
+def test_all_of_it_comes_back_after_a_reboot() -> None:
+    lab("reboot", lab_name(), "mon1")
+    assert eventually(lambda: all_up("mon1"), 30)
+    assert run_playbook().changed == 0
