@@ -43,10 +43,62 @@ check-python: venv
 	ruff format --check
 
 check-types: venv
-	mypy plugins lab tests
+	mypy plugins lab tests bench
 
 check-tests: venv
 	pytest
+
+# --- hosts: everything below needs root on a Debian machine, and sets itself up
+
+LAB := python3 -m lab
+PLAY := ansible-playbook -i inventories/lab
+# Molecule warns about a molecule/molecule.yml that nobody has.
+export MOLECULE_GLOB := molecule/*/molecule.yml
+
+.PHONY: setup
+setup: # first the packages, then what is made with them
+	lab/setup
+	$(MAKE) venv
+
+.PHONY: demo
+demo: export LAB_NAME := demo
+demo: setup ## two hosts, four real Redis, and Prometheus that watches them
+	$(LAB) up demo mon1 app1
+	$(PLAY) lab/playbooks/redis.yml
+	$(PLAY) site.yml
+	$(PLAY) playbooks/verify.yml
+	@$(PLAY) lab/playbooks/addresses.yml
+
+.PHONY: down
+down: venv ## end the demo
+	$(LAB) down demo
+
+# scenario.suite; the transaction and the whole site on every suite.
+SCENARIOS := site.trixie daemon.trixie site.bookworm daemon.bookworm site.forky daemon.forky \
+	prometheus.trixie redis_exporter.trixie node_exporter.trixie
+.PHONY: test scenarios
+test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
+	$(MAKE) check
+	$(MAKE) --jobs=2 --output-sync=target scenarios
+
+scenarios: $(SCENARIOS:%=scenario/%)
+
+.PHONY: list-labs
+list-labs: # the labs that the scenarios make
+	@echo $(subst .,-,$(SCENARIOS))
+
+scenario/%: venv
+	@mkdir -p build/molecule/$*
+	@LAB_SUITE=$(patsubst .%,%,$(suffix $*)) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/build/molecule/$* \
+		molecule test -s $(basename $*) >build/molecule/$*.log 2>&1 \
+		|| { tail -n 200 build/molecule/$*.log; echo "$*: FAILED, the whole is in build/molecule/$*.log"; exit 1; }
+	@grep -Eo '[0-9]+ passed.* in [0-9.]+s' build/molecule/$*.log | sed 's/^/$*: /'
+
+.PHONY: bench-converge
+bench-converge: setup ## seconds, tasks and bytes of a fresh and of an unchanged run
+	python3 bench/converge.py
+
+# ---
 
 .PHONY: docs
 docs: venv ## the variable tables in the roles' READMEs

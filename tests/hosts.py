@@ -42,7 +42,7 @@ Play = Callable[..., Run]
 
 def run_playbook(*options: str, **variables: Any) -> Run:
     """Run the scenario's converge playbook with further options and extra variables."""
-    inventories = [ROOT / "inventories/lab", *sorted(SCENARIO.glob("inventory.yml"))]
+    inventories = [ROOT / "inventories/lab", *sorted(SCENARIO.glob("inventory"))]
     command = ["ansible-playbook", str(SCENARIO / "converge.yml"), *options]
     command += [option for inventory in inventories for option in ("--inventory", str(inventory))]
     if variables:
