@@ -186,7 +186,8 @@ class Store:
         """Put a generation in force: one rename; then the unit's copy and the links, which the journal covers."""
         link_durable(self.current, Path("generations", str(generation)))
         manifest = self.manifest(generation)
-        write_durable(self.unit, (self.path(generation) / "unit").read_bytes(), 0o644)
+        if _file_drift(self.unit, manifest.files["unit"], 0):
+            write_durable(self.unit, (self.path(generation) / "unit").read_bytes(), 0o644)
         for link, target in self.links(manifest).items():
             if not (link.is_symlink() and link.readlink() == target):
                 link.parent.mkdir(parents=True, exist_ok=True)

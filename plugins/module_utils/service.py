@@ -57,7 +57,7 @@ class Service:
             found.append(Drift(self.unit, "is masked", Action.RESTART))
         elif not state.active:
             found.append(Drift(self.unit, "does not run", Action.RESTART))
-        elif release and not Path(state.executable).is_relative_to(release.resolve()):
+        elif release and not _runs(state, release.resolve()):
             found.append(Drift(self.unit, f"runs {state.executable}, not {release.name}", Action.RESTART))
         if not state.enabled and not state.masked:
             found.append(Drift(self.unit, "is not enabled"))
@@ -65,8 +65,11 @@ class Service:
             found.append(Drift(self.unit, "was changed on disk and not loaded", Action.RESTART))
         return found
 
-    def load(self) -> None:
-        """Make systemd read the unit, and start it at boot."""
+    def load_if_needed(self) -> None:
+        """Make systemd read a unit that is new or changed, and start it at boot."""
+        state = self.state()
+        if state.enabled and not (state.masked or state.stale):
+            return
         self._systemctl("unmask")
         self._systemctl("daemon-reload", unit=False)
         self._systemctl("enable", "--quiet")
@@ -116,6 +119,22 @@ def verify_unit(text: str, name: str, staging: Path) -> str | None:
     finally:
         path.unlink()
     return "\n".join(line for line in (done.stdout + done.stderr).splitlines() if path.name in line) or None
+
+
+def _runs(state: State, release: Path) -> bool:
+    """Whether the main process runs a file of the release: a binary, or a script that its interpreter was given.
+
+    The kernel starts an interpreter with at most one word before the script's path.
+    """
+    files = [state.executable, *_arguments(state.pid)[:2]]
+    return any(Path(file).resolve().is_relative_to(release) for file in files)
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[1:]
+    except OSError:
+        return []
 
 
 def _executable(pid: int) -> str:

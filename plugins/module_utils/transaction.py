@@ -106,14 +106,15 @@ class Transaction:
             outcome.not_validated = self._rehearse(declared)
             return outcome
         self.store.prepare()
-        if release := self._release_to_obtain(declared):
-            outcome.fetched_bytes = self._obtain(release, declared.archive)
-        target = observed.current.generation if observed.current else 0
-        if decided.stage:
-            target = self._stage(declared, max([0, *self.store.ids()]) + 1)
-        self._switch(target, decided.action, declared.uid, declared.gid)
-        self.store.prune(declared.keep)
-        outcome.after = target
+        try:
+            if release := self._release_to_obtain(declared):
+                outcome.fetched_bytes = self._obtain(release, declared.archive)
+            outcome.after = observed.current.generation if observed.current else 0
+            if decided.stage:
+                outcome.after = self._stage(declared, max([0, *self.store.ids()]) + 1)
+            self._switch(outcome.after, decided.action, declared.uid, declared.gid)
+        finally:
+            self.store.prune(declared.keep)
         return outcome
 
     def previous(self, uid: int, gid: int, check_mode: bool = False) -> Outcome:
@@ -296,7 +297,7 @@ class Transaction:
         for directory in manifest.data:
             _make_data(Path(directory), uid, gid)
         self.store.switch(target)
-        self.service.load()
+        self.service.load_if_needed()
         acted_at = time.time() if action is not Action.NONE else None
         self.service.act(action)
         self.store.record("acted", generation=target, action=str(action))

@@ -396,6 +396,8 @@ def main() -> None:
         module.exit_json(changed=False, needs_archive=str(need))
     except (Refusal, ReleaseError, Busy, RolledBack, ServiceError) as error:
         module.fail_json(msg=f"{module.params['name']}: {error}")
+    if outcome.not_validated:
+        module.warn(f"{module.params['name']}: {outcome.not_validated}")
     module.exit_json(
         changed=outcome.changed,
         action=str(outcome.action),

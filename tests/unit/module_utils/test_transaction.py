@@ -58,7 +58,7 @@ class FakeService(Service):
     def drift(self, release: Path | None) -> list[Drift]:  # noqa: ARG002
         return [] if self.state().active else [Drift(self.unit, "does not run", Action.RESTART)]
 
-    def load(self) -> None:
+    def load_if_needed(self) -> None:
         self.acted.append("load")
 
     def remove(self) -> None:
@@ -313,6 +313,17 @@ def test_an_archive_on_the_controller_is_asked_for_only_when_it_is_needed(host: 
         host.transaction.present(declared)
     Transaction(host.store, host.service, archive).present(declared)
     assert not host.transaction.present(declared).changed
+
+
+def test_a_release_that_does_not_run_or_is_refused_is_not_left_behind(host: Host, tmp_path: Path) -> None:
+    archive, pin = tool_archive(tmp_path / "tool.tar.gz", "1.0")
+    transaction = Transaction(host.store, host.service, archive)
+    host.transaction.present(host.declare("one"))
+    host.service.broken = {"breaks"}
+    for declared in (host.declare("breaks"), host.declare("two", checks=[Check(["false"])])):
+        with pytest.raises((RolledBack, Refusal)):
+            transaction.present(with_release(declared, Release("1.0", pin)))
+        assert host.store.releases.versions() == []
 
 
 def test_another_pin_for_a_release_in_use_is_refused(host: Host, tmp_path: Path) -> None:
