@@ -115,11 +115,11 @@ class Store:
 
     def drift(self, manifest: Manifest, gid: int) -> list[Drift]:
         """How the disk differs from ``manifest``, the one in force."""
-        return [
-            *self._drift_inside(manifest, gid),
-            *self._drift_of_release(manifest),
-            *self._drift_outside(manifest),
-        ]
+        return [*self.damage(manifest, gid), *self._drift_outside(manifest)]
+
+    def damage(self, manifest: Manifest, gid: int) -> list[Drift]:
+        """How a kept generation and its release differ from what they were made as."""
+        return [*self._drift_inside(manifest, gid), *self._drift_of_release(manifest)]
 
     def _drift_inside(self, manifest: Manifest, gid: int) -> Iterator[Drift]:
         root = self.path(manifest.generation)

@@ -60,9 +60,11 @@ class Releases:
         record = self.record(version)
         if record is None:
             return ["it is not unpacked"]
-        found = []
+        root = self.path(version)
+        names = {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+        found = [f"{name} is not in the archive" for name in sorted(names - set(record["files"]))]
         for name, fact in record["files"].items():
-            path = self.path(version) / name
+            path = root / name
             try:
                 if _inode(path) != fact["inode"] and _sha256(path) != fact["sha256"]:
                     found.append(f"{name} differs from the archive")

@@ -118,16 +118,17 @@ class Transaction:
         return outcome
 
     def previous(self, uid: int, gid: int, check_mode: bool = False) -> Outcome:
-        """Go back to the generation before the one in force.
+        """Go back to the generation before the one in force, passing over those that were edited since.
 
         Raises:
             Refusal: there is none.
         """
         current = self.store.current_id()
         older = [generation for generation in self.store.ids() if current is not None and generation < current]
-        if current is None or not older:
-            raise Refusal(f"{self.store.name} has no generation before {current}: kept are {self.store.ids()}")
-        target = self.store.manifest(older[-1])
+        whole = [generation for generation in older if not self.store.damage(self.store.manifest(generation), gid)]
+        if current is None or not whole:
+            raise Refusal(f"no generation before {current} is kept as it was made; kept are {self.store.ids()}")
+        target = self.store.manifest(whole[-1])
         decided = planning.plan(target, Observed(current=self.store.manifest(current)), allow_downgrade=True)
         outcome = Outcome(True, decided.action, current, target.generation, decided.reasons)
         if not check_mode:

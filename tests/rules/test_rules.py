@@ -6,20 +6,14 @@ them too.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
-import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.common import Paths
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.rules.rendering import render
 
 PROD: dict[str, Any] = {
     "prometheus_thresholds": {"memory_ratio": 0.8, "sync_latency_seconds": 0.2, "for": "5s"},
@@ -50,33 +44,6 @@ MUTATIONS = [
     (r"severity: warning", "severity: info"),
     (r"for: 5s", "for: 5m"),
 ]
-
-
-@pytest.fixture(scope="session")
-def promtool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lab's promtool: upstream's where it can be reached, else Debian's."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lab", "artifacts"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        if os.environ.get("CI"):
-            pytest.fail(done.stderr)
-        pytest.skip(f"promtool cannot be had here: {done.stderr.strip()}")
-    (archive,) = Paths.from_environment().artifacts.glob("prometheus-*.tar.gz")
-    directory = tmp_path_factory.mktemp("promtool")
-    with tarfile.open(archive) as tar:
-        member = next(member for member in tar if member.name.endswith("/promtool"))
-        member.name = "promtool"
-        tar.extract(member, directory, filter="data")
-    return directory / "promtool"
-
-
-def render(site: dict[str, Any], directory: Path) -> None:
-    (directory / "tests").mkdir()
-    command = ["ansible-playbook", str(ROOT / "tests/rules/render.yml"), "--inventory=localhost,"]
-    command += ["--extra-vars", json.dumps(site | {"directory": str(directory)})]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def judge(promtool: Path, directory: Path) -> subprocess.CompletedProcess[str]:

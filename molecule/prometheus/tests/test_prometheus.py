@@ -84,6 +84,7 @@ def test_it_is_sandboxed_and_limited(host: Host) -> None:
     shown = unit(host, "prometheus", "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec")
     assert shown == {"MemoryMax": str(900 << 20), "TasksMax": "333", "CPUQuotaPerSecUSec": "1.500000s"}
     assert exposure(host, "prometheus") <= 1.1
+    assert "process_start_time_seconds" in page(host, f"{URL}/metrics")  # the sandbox hides nothing that it needs
 
 
 def test_memory_above_the_services_own_limit_fires(host: Host, play: Play, restored: None) -> None:  # noqa: ARG001

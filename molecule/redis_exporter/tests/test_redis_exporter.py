@@ -55,3 +55,5 @@ def test_it_is_sandboxed_and_limited(host: Host) -> None:
     shown = unit(host, "redis_exporter", "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec")
     assert shown == {"MemoryMax": str(96 << 20), "TasksMax": "48", "CPUQuotaPerSecUSec": "300ms"}
     assert exposure(host, "redis_exporter") <= 1.1
+    own = series(page(host, f"http://{address(host)}:{PORT}/metrics"))
+    assert own["process_start_time_seconds"] > 0  # the sandbox hides nothing that it needs

@@ -99,6 +99,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "edited": (lambda path: path.write_bytes(b"#!/bin/no\n"), ["tool differs from the archive"]),
     "removed": (lambda path: path.unlink(), ["tool is missing"]),
     "touched": (lambda path: path.touch(), []),
+    "beside it": (lambda path: path.with_name("extra").touch(), ["extra is not in the archive"]),
 }
 
 

@@ -287,6 +287,14 @@ def test_previous_goes_back_and_a_declaration_forward_again(host: Host) -> None:
         host.transaction.previous(0, 0)
 
 
+def test_previous_passes_over_a_generation_that_was_edited_since(host: Host) -> None:
+    for conf in ("one", "two", "three"):
+        host.transaction.present(host.declare(conf))
+    (host.store.path(2) / "etc/main.conf").write_text("edited")
+    assert host.transaction.previous(0, 0).after == 1
+    assert host.in_force() == (1, "one")
+
+
 def test_absent_leaves_only_the_data(host: Host) -> None:
     host.transaction.present(host.declare())
     (host.root / "data/wal").touch()

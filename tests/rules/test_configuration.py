@@ -1,0 +1,34 @@
+"""prometheus.yml and the flags: what depends on the release."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.rules.rendering import render
+
+
+def rendered(version: str, directory: Path) -> tuple[dict[str, Any], list[str]]:
+    """The configuration file as data, and the flags."""
+    settings = {"prometheus_retention_time": "33d", "prometheus_retention_size": "7GB"}
+    render(settings | {"prometheus_version": version}, directory)
+    flags: list[str] = json.loads((directory / "arguments.json").read_text())
+    return yaml.safe_load((directory / "prometheus.yml").read_text()), flags
+
+
+@pytest.mark.parametrize("version", ["3.5.3", "3.11.9"])
+def test_an_older_release_takes_the_retention_from_flags_only(tmp_path: Path, version: str) -> None:
+    configuration, flags = rendered(version, tmp_path)
+    assert "storage" not in configuration
+    assert {"--storage.tsdb.retention.time=33d", "--storage.tsdb.retention.size=7GB"} <= set(flags)
+
+
+@pytest.mark.parametrize("version", ["3.12.0", "3.13.4", "4.0.0"])
+def test_a_newer_release_takes_the_retention_from_the_file_only(tmp_path: Path, version: str) -> None:
+    configuration, flags = rendered(version, tmp_path)
+    assert configuration["storage"] == {"tsdb": {"retention": {"time": "33d", "size": "7GB"}}}
+    assert not [flag for flag in flags if "retention" in flag]
