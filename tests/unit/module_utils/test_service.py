@@ -1,0 +1,28 @@
+"""What the service module reads from a process; systemd itself is met in molecule/daemon."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from ansible_collections.tds.monitoring.plugins.module_utils import service
+
+
+def state_of(pid: int) -> service.State:
+    return service.State(True, False, pid, 0, True, False, False, service._executable(pid))
+
+
+def test_a_script_of_a_release_is_told_from_another_releases(tmp_path: Path) -> None:
+    """Its executable is the interpreter; the script is the word after the interpreter's only option."""
+    for version in ("1.0", "1.1"):
+        script = tmp_path / version / "server"
+        script.parent.mkdir()
+        script.write_text("#!/bin/sh -e\nread _line\n")
+        script.chmod(0o755)
+    (tmp_path / "current").symlink_to("1.1")
+    with subprocess.Popen([tmp_path / "current/server", "/argument"], stdin=subprocess.PIPE) as process:
+        state = state_of(process.pid)
+        assert service._runs(state, tmp_path / "1.1")
+        assert not service._runs(state, tmp_path / "1.0")
+        assert process.stdin
+        process.stdin.close()
