@@ -16,8 +16,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     So an unchanged run is one module call, and an archive travels once per host and release.
     """
 
-    TRANSFERS_FILES = True
-
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         result.update(self._run_module(task_vars))

@@ -503,6 +503,20 @@ def _catalogue_argument(instances: object) -> Iterator[str]:
         yield "the input is not a catalogue: pass what tds.monitoring.catalogue returns (monitored_instances)"
 
 
+def duration_seconds(value: object, variable: str) -> float:
+    """Seconds of a Prometheus duration; ``0s`` is one too.
+
+    Raises:
+        AnsibleFilterError: it is none; the message names ``variable``.
+    """
+    if value in ("0", "0s"):
+        return 0.0
+    milliseconds = duration_ms(value)
+    if milliseconds is None:
+        raise AnsibleFilterError(f"{variable} is {value!r}: write a duration such as 5s or 1m30s")
+    return milliseconds / 1000
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -512,6 +526,7 @@ class FilterModule:
             for function in (
                 catalogue,
                 catalogue_findings,
+                duration_seconds,
                 expected_targets,
                 exporter_hosts,
                 memory_limits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -23,6 +24,14 @@ def fsync_tree(root: Path) -> None:
                 fsync_path(path)
         fsync_path(Path(directory))
     fsync_path(root.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a directory with all below it; what is not there is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_durable(path: Path, content: bytes, mode: int, gid: int = 0) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+MANIFEST_FORMAT = 1
+
 
 class Action(enum.IntEnum):
     """The force that puts a change into effect, least first, so that ``max()`` of several is right."""
@@ -57,7 +59,7 @@ class Manifest:
     """All that a generation is made of. Two manifests are the same declaration when :meth:`identity` is equal.
 
     ``files`` is keyed by path below the generation: ``etc/...``, ``env`` (the flags) and ``unit``.
-    ``proof`` and ``progress_url`` travel along, so that a host can prove a generation it goes back to.
+    ``user``, ``proof`` and ``progress_url`` travel along, so that a host can prove a generation it goes back to.
     """
 
     files: Mapping[str, FileFact]
@@ -67,6 +69,7 @@ class Manifest:
     proof: tuple[Mapping[str, Any], ...] = ()
     proof_timeout: float = 20.0
     progress_url: str | None = None
+    user: str = "root"
     generation: int = 0
 
     def identity(self) -> dict[str, Any]:
@@ -75,7 +78,7 @@ class Manifest:
         return whole
 
     def to_json(self) -> dict[str, Any]:
-        whole = asdict(self)
+        whole = asdict(self) | {"format": MANIFEST_FORMAT}
         whole["data"], whole["proof"] = list(self.data), list(self.proof)
         if self.release:
             whole["release"]["binaries"] = list(self.release.binaries)
@@ -83,12 +86,18 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Manifest:
-        known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
+        """A manifest from its file; what a later release of this module wrote beside is passed over."""
+        known = _known(cls, data)
         release = known.get("release")
-        known["release"] = Release(**{**release, "binaries": tuple(release["binaries"])}) if release else None
-        known["files"] = {path: FileFact(**fact) for path, fact in known["files"].items()}
+        known["release"] = Release(**_known(Release, release, binaries=tuple(release["binaries"]))) if release else None
+        known["files"] = {path: FileFact(**_known(FileFact, fact)) for path, fact in known["files"].items()}
         known["data"], known["proof"] = tuple(known.get("data", ())), tuple(known.get("proof", ()))
         return cls(**known)
+
+
+def _known(kind: type, data: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """The entries that are fields of a dataclass, with changes."""
+    return {key: value for key, value in data.items() if key in kind.__dataclass_fields__} | changes  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,8 @@ class Drift:
 @dataclass(frozen=True)
 class Observed:
     """What a host shows: the generation in force, how the disk and the service differ from it, and the
-    action that an interrupted or unproven earlier run still owes (``None`` when it owes nothing)."""
+    action that an interrupted or unproven earlier run still owes (``None`` when it owes nothing). ``foreign`` is what
+    stands in the way and was not put there by us."""
 
     current: Manifest | None = None
     drift: Sequence[Drift] = ()
@@ -140,14 +150,14 @@ def plan(declared: Manifest, observed: Observed, *, allow_downgrade: bool = Fals
     Raises:
         Refusal: the host holds what we did not put there, or the release is older than the one in force.
     """
+    if observed.foreign:
+        raise Refusal(
+            "this host already holds what this role did not put there: "
+            + "; ".join(observed.foreign)
+            + ". Move it away first (data is never touched), then run again."
+        )
     current = observed.current
     if current is None:
-        if observed.foreign:
-            raise Refusal(
-                "this host already holds what this role did not put there: "
-                + "; ".join(observed.foreign)
-                + ". Move it away first (data is never touched), then run again."
-            )
         return Plan(stage=True, action=Action.RESTART, reasons=("first installation",))
     _refuse_downgrade(declared, current, allow_downgrade)
 
@@ -186,9 +196,14 @@ def _version(manifest: Manifest) -> str:
     return manifest.release.version if manifest.release else "(from the distribution)"
 
 
-def version_key(version: str) -> tuple[int, ...]:
-    """The numbers of a version, comparable: ``3.10.1`` is newer than ``3.9``."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
+def version_key(version: str) -> tuple[tuple[int, ...], bool, tuple[int, ...]]:
+    """A version, comparable: ``3.10.1`` is newer than ``3.9``, and ``3.10.0`` than ``3.10.0-rc.1``."""
+    final, _hyphen, candidate = version.partition("-")
+    return _numbers(final), not candidate, _numbers(candidate)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text))
 
 
 def _refuse_downgrade(declared: Manifest, current: Manifest, allowed: bool) -> None:
@@ -202,11 +217,12 @@ def _refuse_downgrade(declared: Manifest, current: Manifest, allowed: bool) -> N
         )
 
 
-def owed(journal: Sequence[Mapping[str, Any]], current: int | None) -> Action | None:
-    """The action that the journal still owes the process, or ``None`` when the last transaction is closed.
+def owed(journal: Sequence[Mapping[str, Any]], current: int) -> Action | None:
+    """The action that the generation in force still owes the process; ``None`` when it was proven and is unchanged.
 
-    A transaction is a ``switch`` record (``from``, ``to``, ``action``) closed by ``proven`` or ``withdrawn``. One
-    that died before its rename left ``current`` where it was and owes nothing.
+    A transaction is a ``switch`` record (``from``, ``to``, ``action``), closed by ``proven`` or ``withdrawn``. One
+    that died before its rename left ``current`` where it was and owes nothing. A generation that somebody put in
+    force by hand has no proof, and owes a restart.
     """
     open_records: list[Mapping[str, Any]] = []
     for record in journal:
@@ -214,18 +230,23 @@ def owed(journal: Sequence[Mapping[str, Any]], current: int | None) -> Action | 
             open_records.clear()
         elif record["event"] == "switch":
             open_records.append(record)
-    if not open_records:
-        return None
-    if len(open_records) == 1 and open_records[0]["to"] != current == open_records[0]["from"]:
-        return None
-    return max(Action.parse(record["action"]) for record in open_records)
+    if any(record["from"] != current or record["to"] == current for record in open_records):
+        return max(Action.parse(record["action"]) for record in open_records)
+    return None if last_proven(journal) == current else Action.RESTART
+
+
+def history(journal: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The generations that were proven, each once, the one proven last at the end."""
+    found: list[int] = []
+    for record in journal:
+        if record["event"] == "withdrawn":
+            found.clear()
+        elif record["event"] == "proven":
+            generation = int(record["generation"])
+            found = [*(other for other in found if other != generation), generation]
+    return found
 
 
 def last_proven(journal: Sequence[Mapping[str, Any]]) -> int | None:
     """The generation to go back to: the one that was last proven, ``None`` when there was none yet."""
-    for record in reversed(journal):
-        if record["event"] == "proven":
-            return int(record["generation"])
-        if record["event"] == "withdrawn":
-            break
-    return None
+    return next(reversed(history(journal)), None)

@@ -16,6 +16,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ansible.module_utils.urls import open_url
@@ -93,7 +94,7 @@ def prove(
             if death := exited():
                 raise Unproven(death)
             return
-        if (now := progress()) != seen:
+        if (now := progress()) is not None and now != seen:
             seen, last_progress = now, clock()
         if clock() - last_progress >= timeout:
             raise Unproven(f"after {lived:.0f} s: " + "; ".join(failures))
@@ -188,5 +189,6 @@ def series(body: str, name: str, labels: Mapping[str, str]) -> Iterator[float]:
     pattern = re.compile(rf"^{re.escape(name)}(?:\{{(?P<labels>.*)\}})? (?P<value>\S+)", re.MULTILINE)
     for match in pattern.finditer(body):
         carried = dict(re.findall(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"', match["labels"] or ""))
-        if all(carried.get(key) == value for key, value in labels.items()):
-            yield float(match["value"])
+        if all(carried.get(key) == str(value) for key, value in labels.items()):
+            with suppress(ValueError):  # a line that only looks like a series
+                yield float(match["value"])

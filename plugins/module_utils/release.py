@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 
 from ansible.module_utils.urls import open_url
 
-from .durable import fsync_tree, write_durable
+from .durable import fsync_tree, remove, write_durable
 from .plan import Release
 
 CHUNK = 1 << 20
@@ -92,7 +92,7 @@ class Releases:
                 if not (path.is_file() and os.access(path, os.X_OK)):
                     raise ReleaseError(f"{archive.name} has no executable {binary!r}")
             fsync_tree(staged)
-            self.remove(release.version)
+            self._set_aside(release.version)
             staged.rename(self.path(release.version))
         except (tarfile.TarError, EOFError, OSError) as error:
             raise ReleaseError(f"{archive.name} cannot be unpacked: {error}") from error
@@ -101,8 +101,21 @@ class Releases:
         write_durable(self._record_path(release.version), self._facts(release), 0o644)
 
     def remove(self, version: str) -> None:
+        self._set_aside(version)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what an interrupted run left: nothing that is in use begins with a dot."""
+        for leftover in self.root.glob(".*"):
+            remove(leftover)
+
+    def _set_aside(self, version: str) -> None:
+        """Take a release out of use in one rename; the processes that run it go on."""
         self._record_path(version).unlink(missing_ok=True)
-        shutil.rmtree(self.path(version), ignore_errors=True)
+        if self.path(version).exists():
+            aside = self.root / f".{version}.removed"
+            remove(aside)
+            self.path(version).rename(aside)
 
     def versions(self) -> list[str]:
         return sorted(entry.name for entry in self.root.glob("*") if entry.is_dir() and entry.name[0] != ".")

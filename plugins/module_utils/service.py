@@ -10,7 +10,7 @@ from pathlib import Path
 from .plan import Action, Drift
 
 SHOWN = "ActiveState,SubState,MainPID,NRestarts,UnitFileState,LoadState,NeedDaemonReload,InvocationID"
-SYSTEMCTL_TIMEOUT_S = 60
+COMMAND_TIMEOUT_S = 300  # longer than a stop may take (TimeoutStopSec, 90 s unless set)
 
 
 class ServiceError(Exception):
@@ -87,7 +87,10 @@ class Service:
 
     def remove(self) -> None:
         """Stop, disable and forget; for a service whose unit file is about to go."""
-        self._systemctl("disable", "--now", "--quiet", check=False)
+        self._systemctl("disable", "--quiet", check=False)
+        if self.state().pid:
+            self._systemctl("stop")
+        self._systemctl("stop", check=False)  # it may be waiting for its next start
         self._systemctl("reset-failed", check=False)
 
     def forget(self) -> None:
@@ -96,7 +99,10 @@ class Service:
     def last_words(self, lines: int = 10) -> list[str]:
         """The last journal lines of the service, oldest first."""
         command = ["journalctl", "--unit", self.unit, "--lines", str(lines), "--output", "cat", "--quiet", "--no-pager"]
-        return _run(command).stdout.splitlines()
+        try:
+            return _run(command).stdout.splitlines()
+        except ServiceError as error:  # a reason to tell, none to fail for
+            return [str(error)]
 
     def _systemctl(self, verb: str, *options: str, unit: bool = True, check: bool = True) -> str:
         command = ["systemctl", verb, *options, *([self.unit] if unit else [])]
@@ -124,10 +130,11 @@ def verify_unit(text: str, name: str, staging: Path) -> str | None:
 def _runs(state: State, release: Path) -> bool:
     """Whether the main process runs a file of the release: a binary, or a script that its interpreter was given.
 
-    The kernel starts an interpreter with at most one word before the script's path.
+    The kernel starts an interpreter with at most one word before the script's path, and shows a binary that was
+    replaced since as "... (deleted)", which is no file.
     """
-    files = [state.executable, *_arguments(state.pid)[:2]]
-    return any(Path(file).resolve().is_relative_to(release) for file in files)
+    files = [Path(file) for file in (state.executable, *_arguments(state.pid)[:2])]
+    return any(file.exists() and file.resolve().is_relative_to(release) for file in files)
 
 
 def _arguments(pid: int) -> list[str]:
@@ -145,4 +152,14 @@ def _executable(pid: int) -> str:
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT_S, check=False)
+    """Run a command of systemd.
+
+    Raises:
+        ServiceError: it is not there, or does not end.
+    """
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=COMMAND_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServiceError(str(error)) from error

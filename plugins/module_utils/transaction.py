@@ -1,68 +1,42 @@
 """The transaction: compare, stage, validate, switch, act, prove; or back to where the host was.
 
 Each step is in a library beside this one: ``plan`` decides (pure), ``release`` obtains, ``generation`` writes and
-switches, ``service`` acts, ``proof`` asks. Here is their order, and what happens when one of them says no.
+switches, ``declaration`` validates, ``service`` acts, ``proof`` asks. Here is their order, and what happens when
+one of them says no.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import plan as planning
-from .generation import Store
+from .declaration import Declaration, validate
+from .durable import remove
+from .generation import Account, Store
 from .plan import Action, Manifest, Observed, Plan, Refusal, Release
 from .proof import Unproven, get, prove
 from .release import fetch
-from .service import Service, ServiceError, verify_unit
-
-CHECK_TIMEOUT_S = 120
+from .service import Service, ServiceError
 
 
-class RolledBack(Exception):
-    """A generation was not proven; the message says why and what is in force now."""
+class NotProven(Exception):
+    """A generation was switched to and not proven; the message says why and what is in force now.
+
+    ``rolled_back``: the generation before it, or none after a first installation, is in force and well.
+    """
+
+    def __init__(self, message: str, *, rolled_back: bool) -> None:
+        super().__init__(message)
+        self.rolled_back = rolled_back
 
 
 class ArchiveNeeded(Exception):
     """The release is not on this host and its archive is a file on the controller."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """A command that must exit 0 without a warning; ``{etc}`` and ``{release}`` stand for the staged directories.
-
-    ``source`` names the variables to mend when its words name no file.
-    """
-
-    command: Sequence[str]
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """What the caller wants in force: the manifest, the bytes of its files, and how to obtain and check them.
-
-    ``sources`` names, per file, the variables its content comes from; a refusal shows them.
-    """
-
-    manifest: Manifest
-    contents: Mapping[str, bytes]
-    sources: Mapping[str, str]
-    checks: Sequence[Check]
-    archive: str = ""
-    user: str = "root"
-    uid: int = 0
-    gid: int = 0
-    keep: int = 3
-    allow_downgrade: bool = False
 
 
 @dataclass
@@ -95,9 +69,9 @@ class Transaction:
         Raises:
             Refusal: a checker, the plan or the pin says no; nothing was changed.
             ArchiveNeeded: call again with ``archive_file``; nothing was changed.
-            RolledBack: it was switched and not proven; the generation before it is in force again.
+            NotProven: it was switched and not proven, and undone.
         """
-        observed = self._observe(declared)
+        observed = self._observe(declared.manifest, declared.account)
         decided = planning.plan(declared.manifest, observed, allow_downgrade=declared.allow_downgrade)
         outcome = self._outcome(decided, observed.current, declared)
         if not decided.changed:
@@ -111,33 +85,39 @@ class Transaction:
                 outcome.fetched_bytes = self._obtain(release, declared.archive)
             outcome.after = observed.current.generation if observed.current else 0
             if decided.stage:
-                outcome.after = self._stage(declared, max([0, *self.store.ids()]) + 1)
-            self._switch(outcome.after, decided.action, declared.uid, declared.gid)
+                outcome.after = self._stage(declared, self.store.next_id())
+            self._switch(outcome.after, decided.action, declared.account, declared.redacted)
         finally:
-            self.store.prune(declared.keep)
+            with suppress(
+                OSError
+            ):  # what could not be removed now must not hide the reason, and goes with the next run
+                self.store.prune(declared.keep)
         return outcome
 
-    def previous(self, uid: int, gid: int, check_mode: bool = False) -> Outcome:
-        """Go back to the generation before the one in force, passing over those that were edited since.
+    def previous(self, account: Account, check_mode: bool = False) -> Outcome:
+        """Go back to the generation that was proven before the one in force, passing over what was edited since.
 
         Raises:
             Refusal: there is none.
+            NotProven: it was switched and not proven, and undone.
         """
         current = self.store.current_id()
-        older = [generation for generation in self.store.ids() if current is not None and generation < current]
-        whole = [generation for generation in older if not self.store.damage(self.store.manifest(generation), gid)]
-        if current is None or not whole:
-            raise Refusal(f"no generation before {current} is kept as it was made; kept are {self.store.ids()}")
-        target = self.store.manifest(whole[-1])
-        decided = planning.plan(target, Observed(current=self.store.manifest(current)), allow_downgrade=True)
+        kept = [self.store.manifest(generation) for generation in self.store.ids()]
+        order = planning.history(self.store.records())
+        older = [manifest for manifest in kept if manifest.generation in order and manifest.generation < (current or 0)]
+        whole = [manifest for manifest in older if not self.store.damage(manifest, account)]
+        if not whole:
+            raise Refusal(f"no generation before {current} is kept, was proven, and is as it was made")
+        target = max(whole, key=lambda manifest: order.index(manifest.generation))
+        decided = planning.plan(target, self._observe(target, account), allow_downgrade=True)
         outcome = Outcome(True, decided.action, current, target.generation, decided.reasons)
         if not check_mode:
-            self._switch(target.generation, decided.action, uid, gid)
+            self._switch(target.generation, decided.action, account)
         return outcome
 
     def absent(self, check_mode: bool = False) -> Outcome:
         """Stop the daemon and remove all of it but its data."""
-        outcome = Outcome(changed=self.store.journal.exists(), before=self.store.current_id())
+        outcome = Outcome(changed=self.store.is_there(), before=self.store.current_id())
         if outcome.changed:
             outcome.reasons = ("declared absent",)
             if not check_mode:
@@ -149,16 +129,18 @@ class Transaction:
 
     # --- compare
 
-    def _observe(self, declared: Declaration) -> Observed:
+    def _observe(self, wanted: Manifest, account: Account) -> Observed:
+        foreign = self.store.foreign(wanted)
         current = self.store.current_id()
         if current is None:
-            return Observed(foreign=self.store.foreign())
+            return Observed(foreign=foreign)
         manifest = self.store.manifest(current)
         release = self.store.releases.path(manifest.release.version) if manifest.release else None
         return Observed(
             current=manifest,
-            drift=[*self.store.drift(manifest, declared.gid), *self.service.drift(release)],
+            drift=[*self.store.drift(manifest, account), *self.service.drift(release)],
             owed=planning.owed(self.store.records(), current),
+            foreign=foreign,
         )
 
     def _outcome(self, decided: Plan, current: Manifest | None, declared: Declaration) -> Outcome:
@@ -177,7 +159,8 @@ class Transaction:
             before = on_disk.read_bytes() if current and on_disk.is_file() else b""
             after = declared.contents.get(path, b"")
             if before != after:
-                secret = any(fact.secret for fact in (new.get(path), old.get(path)) if fact)
+                facts = [fact for fact in (new.get(path), old.get(path)) if fact]
+                secret = not facts or any(fact.secret for fact in facts)  # an undeclared file may be anything
                 shown = str(self.store.etc / path[4:]) if path.startswith("etc/") else f"{self.store.name}: {path}"
                 yield {
                     "before_header": shown,
@@ -231,72 +214,47 @@ class Transaction:
 
     def _stage(self, declared: Declaration, generation: int) -> int:
         manifest = replace(declared.manifest, generation=generation)
-        staged = self.store.stage(manifest, declared.contents, declared.gid)
+        staged = self.store.stage(manifest, declared.contents, declared.account.gid)
         try:
-            self._validate(declared, staged)
+            validate(declared, staged, self.store)
             self.store.keep(staged, generation)
         finally:
-            self.store.discard(staged)
+            remove(staged)
         return generation
 
     def _rehearse(self, declared: Declaration) -> str | None:
         """Validate in check mode, beside everything; the answer says why it could not."""
         if self._release_to_obtain(declared):
             return "not validated: the release that checks it is not on this host yet"
-        if declared.user != "root" and not declared.uid:
-            return f"not validated: the user {declared.user} is not on this host yet"
+        account = declared.account
+        if account.name != "root" and not account.uid:
+            return f"not validated: the user {account.name} is not on this host yet"
         with _scratch(self.store) as scratch:
-            self._validate(declared, scratch.stage(declared.manifest, declared.contents, declared.gid))
+            validate(declared, scratch.stage(declared.manifest, declared.contents, account.gid), self.store)
         return None
-
-    def _validate(self, declared: Declaration, staged: Path) -> None:
-        """Run the product's own checkers over the whole staged set, as the user that will read it."""
-        inside = {"{etc}": str(staged / "etc"), "{release}": str((staged / "release").resolve())}
-        for check in declared.checks:
-            command = [_fill(word, inside) for word in check.command]
-            try:
-                done = subprocess.run(
-                    ["runuser", "-u", declared.user, "--", *command],
-                    capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False, cwd=staged,
-                    env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
-                )  # fmt: skip
-                words, refused = done.stdout + done.stderr, done.returncode != 0
-            except subprocess.TimeoutExpired:
-                words, refused = f"did not finish in {CHECK_TIMEOUT_S} s", True
-            if refused or "warning" in words.lower():
-                checker = " ".join([Path(command[0]).name, *check.command[1:3]])
-                raise self._refusal(declared, checker, words, staged, check.source)
-        unit = declared.contents["unit"].decode()
-        text = unit.replace(f"{self.store.current}/", f"{staged}/")
-        if words_of_systemd := verify_unit(text, self.store.name, staged):
-            raise self._refusal(declared, "systemd-analyze verify", words_of_systemd, staged, "the unit")
-
-    def _refusal(self, declared: Declaration, checker: str, words: str, staged: Path, source: str) -> Refusal:
-        told = words.replace(str(staged / "etc"), str(self.store.etc)).strip()
-        complaint = told[found.start() :] if (found := re.search("(?i)fail|error|warning", told)) else told
-        named = {source for path, source in declared.sources.items() if str(self.store.etc / path[4:]) in complaint}
-        mend = ", ".join(sorted(named)) or source or "the declaration"
-        return Refusal(
-            f"{checker} refuses the new configuration; nothing was changed. In its words:\n{told}\nMend: {mend}"
-        )
 
     # --- switch, act, prove; or back
 
-    def _switch(self, target: int, action: Action, uid: int, gid: int) -> None:
+    def _switch(
+        self, target: int, action: Action, account: Account, redacted: Callable[[str], str] = lambda text: text
+    ) -> None:
         fallback = planning.last_proven(self.store.records())
         try:
-            self._apply(target, action, uid, gid)
-        except (Unproven, ServiceError) as failure:
-            words = "\n".join(self.service.last_words())
-            told = f"generation {target} of {self.store.name} is not proven: {failure}"
-            told += f"\n{self._roll_back(target, fallback, action, uid, gid)}"
-            raise RolledBack(f"{told}\nThe last lines of its journal:\n{words}") from failure
+            self._apply(target, action, account)
+        except (Unproven, ServiceError, OSError) as failure:
+            words = redacted("\n".join(self.service.last_words()))
+            rolled_back, told = self._roll_back(target, fallback, action, account)
+            raise NotProven(
+                f"generation {target} of {self.store.name} is not proven: {failure}\n{told}\n"
+                f"The last lines of its journal:\n{words}",
+                rolled_back=rolled_back,
+            ) from failure
 
-    def _apply(self, target: int, action: Action, uid: int, gid: int) -> None:
+    def _apply(self, target: int, action: Action, account: Account) -> None:
         manifest = self.store.manifest(target)
         self.store.record("switch", **{"from": self.store.current_id(), "to": target, "action": str(action)})
         for directory in manifest.data:
-            _make_data(Path(directory), uid, gid)
+            self.store.make_data(Path(directory), account)
         self.store.switch(target)
         self.service.load_if_needed()
         acted_at = time.time() if action is not Action.NONE else None
@@ -305,25 +263,22 @@ class Transaction:
         self._prove(manifest, acted_at)
         self.store.record("proven", generation=target)
 
-    def _roll_back(self, target: int, fallback: int | None, action: Action, uid: int, gid: int) -> str:
-        """Undo a switch; the answer says what is in force now."""
+    def _roll_back(self, target: int, fallback: int | None, action: Action, account: Account) -> tuple[bool, str]:
+        """Undo a switch: whether that went well, and what is in force now. What was never proven is pruned after."""
         if fallback == target:
-            return "It was in force before and stays; there is nothing newer to undo."
-        if fallback is None:
-            self.service.remove()
-            self.store.withdraw()
-            self.service.forget()
-            self.store.record("withdrawn", generation=target)
-            outcome = "It was the first installation and has been withdrawn."
-        else:
+            return False, "It was in force before and stays; there is nothing newer to undo."
+        try:
+            if fallback is None:
+                self.service.remove()
+                self.store.withdraw()
+                self.service.forget()
+                self.store.record("withdrawn", generation=target)
+                return True, "It was the first installation and has been withdrawn."
             alive = self.service.state().active  # a dead process takes no reload
-            try:
-                self._apply(fallback, action if alive else Action.RESTART, uid, gid)
-            except (Unproven, ServiceError) as failure:
-                return f"Rolled back to generation {fallback}, which is NOT proven either: {failure}"
-            outcome = f"Rolled back: generation {fallback} is in force and proven."
-        shutil.rmtree(self.store.path(target))
-        return outcome
+            self._apply(fallback, action if alive else Action.RESTART, account)
+        except (Unproven, ServiceError, OSError) as failure:
+            return False, f"Rolled back to generation {fallback}, which is NOT proven either: {failure}"
+        return True, f"Rolled back: generation {fallback} is in force and proven."
 
     def _prove(self, manifest: Manifest, acted_at: float | None) -> None:
         first = self.service.state()
@@ -344,41 +299,8 @@ class Transaction:
         )
 
 
-def environment_file(arguments: Sequence[str], environment: Mapping[str, str]) -> bytes:
-    """The text of ``env``, which the unit reads: ``ARGS`` for the command line, and further variables.
-
-    systemd splits ``$ARGS`` at white space and takes quotes and backslashes in it as its own, after the file's
-    single quotes; so the former are refused and backslashes doubled.
-
-    Raises:
-        Refusal: an argument that systemd would take apart.
-    """
-    for word in arguments:
-        if not word or re.search(r"[\s'\"]", word):
-            raise Refusal(f"argument {word!r} is empty or has white space or quotes, which systemd would take apart")
-    for name, value in environment.items():
-        if re.search(r"[\n']", value):
-            raise Refusal(f"environment.{name} is {value!r}: line ends and single quotes cannot be passed to systemd")
-    escaped = " ".join(argument.replace("\\", "\\\\") for argument in arguments)
-    lines = [f"ARGS='{escaped}'", *(f"{name}='{value}'" for name, value in sorted(environment.items()))]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _fill(word: str, values: Mapping[str, str]) -> str:
-    for placeholder, value in values.items():
-        word = word.replace(placeholder, value)
-    return word
-
-
 def _paths_below(root: Path, directory: str) -> list[str]:
     return [str(path.relative_to(root)) for path in (root / directory).rglob("*") if path.is_file()]
-
-
-def _make_data(directory: Path, uid: int, gid: int) -> None:
-    if not directory.is_dir():
-        directory.mkdir(parents=True)
-        os.chown(directory, uid, gid)
-        directory.chmod(0o700)
 
 
 def _progress(url: str | None) -> str | None:

@@ -30,7 +30,9 @@ options:
     choices: [present, previous, absent]
     default: present
   user:
-    description: The account that the service runs as and that the checkers run as. It must exist.
+    description:
+      - The account that the service runs as and that the checkers run as. It must exist.
+      - With O(state=previous) it is the one that the generation in force was made with.
     type: str
     default: root
   release:
@@ -183,6 +185,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+outcome:
+  description:
+    - C(unchanged), or C(proven) (in check mode, would be tried).
+    - Of a run that failed, C(refused) or C(busy) (nothing was changed), C(rolled_back), C(not_proven) (what was in
+      force before is not well either), or C(failed).
+  type: str
+  returned: always
 action:
   description: What was, or in check mode would be, done to the process.
   type: str
@@ -215,19 +224,17 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store, sha256
+from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
+from ansible_collections.tds.monitoring.plugins.module_utils.generation import Account, Busy, Store, sha256
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import FileFact, Manifest, Refusal, Release
 from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES
 from ansible_collections.tds.monitoring.plugins.module_utils.release import ReleaseError
 from ansible_collections.tds.monitoring.plugins.module_utils.service import Service, ServiceError
 from ansible_collections.tds.monitoring.plugins.module_utils.transaction import (
     ArchiveNeeded,
-    Check,
-    Declaration,
+    NotProven,
     Outcome,
-    RolledBack,
     Transaction,
-    environment_file,
 )
 
 
@@ -279,7 +286,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def declaration(params: dict[str, Any], uid: int, gid: int) -> Declaration:
+def declaration(params: dict[str, Any], account: Account) -> Declaration:
     """The module's parameters as a declaration.
 
     Raises:
@@ -305,20 +312,26 @@ def declaration(params: dict[str, Any], uid: int, gid: int) -> Declaration:
             release=release and Release(release["version"], release["sha256"].lower(), tuple(release["binaries"])),
             links=params["links"],
             data=tuple(params["data"]),
-            proof=tuple(params["proof"]),
+            proof=tuple(_said(probe) for probe in params["proof"]),
             proof_timeout=params["proof_timeout"],
             progress_url=params["progress_url"],
+            user=account.name,
         ),
         contents=contents,
         sources=sources,
         checks=[Check(check["command"], check["source"]) for check in params["checks"]],
         archive=release["archive"] if release else "",
-        user=params["user"],
-        uid=uid,
-        gid=gid,
+        account=account,
         keep=params["keep"],
         allow_downgrade=params["allow_downgrade"],
     )
+
+
+def _said(probe: dict[str, Any]) -> dict[str, Any]:
+    """A probe without the suboptions that nobody set, so that a new one is no change of the declaration."""
+    return {
+        key: _said(value) if isinstance(value, dict) else value for key, value in probe.items() if value is not None
+    }
 
 
 def _refuse_bad_names(params: dict[str, Any]) -> None:
@@ -336,12 +349,15 @@ def _refuse_bad_names(params: dict[str, Any]) -> None:
     paths = [file["path"] for file in [*params["files"], *params["secret_files"]]]
     if twice := sorted({path for path in paths if paths.count(path) > 1}):
         raise Refusal(f"files: {', '.join(twice)} is declared twice")
+    reloaded = [file["path"] for file in [*params["files"], *params["secret_files"]] if file["action"] == "reload"]
+    if reloaded and "\nExecReload=" not in params["unit"]:
+        raise Refusal(f"files: {', '.join(reloaded)} takes a reload, and the unit has no ExecReload=")
     if params["keep"] < 2:
         raise Refusal(f"keep is {params['keep']}: keep at least 2, or there is nothing to go back to")
 
 
-def account(name: str, check_mode: bool) -> tuple[int, int]:
-    """User and group id of the service's account; in check mode 0 for one that is yet to be made.
+def find_account(name: str, check_mode: bool) -> Account:
+    """The service's account; in check mode also one that is yet to be made.
 
     Raises:
         Refusal: there is no such account.
@@ -350,9 +366,9 @@ def account(name: str, check_mode: bool) -> tuple[int, int]:
         found = pwd.getpwnam(name)
     except KeyError:
         if check_mode:
-            return 0, 0
+            return Account(name)
         raise Refusal(f"user {name!r} is not on this host: make the account first") from None
-    return found.pw_uid, found.pw_gid
+    return Account(name, found.pw_uid, found.pw_gid)
 
 
 def execute(module: AnsibleModule) -> Outcome:
@@ -360,14 +376,16 @@ def execute(module: AnsibleModule) -> Outcome:
     archive_file = Path(params["archive_file"]) if params["archive_file"] else None
     store = Store(params["name"])
     transaction = Transaction(store, Service(params["name"]), archive_file)
-    uid, gid = account(params["user"], module.check_mode or params["state"] == "absent")
-    declared = declaration(params, uid, gid) if params["state"] == "present" else None
-    with store.locked(module.check_mode):
-        if declared:
+    if params["state"] == "present":
+        declared = declaration(params, find_account(params["user"], module.check_mode))
+        with store.locked(module.check_mode):
             return transaction.present(declared, module.check_mode)
-        if params["state"] == "previous":
-            return transaction.previous(uid, gid, module.check_mode)
-        return transaction.absent(module.check_mode)
+    with store.locked(module.check_mode):
+        if params["state"] == "absent":
+            return transaction.absent(module.check_mode)
+        current = store.current_id()
+        user = store.manifest(current).user if current else params["user"]
+        return transaction.previous(find_account(user, check_mode=False), module.check_mode)
 
 
 class DiscreetModule(AnsibleModule):  # type: ignore[misc]
@@ -385,6 +403,15 @@ def shown(outcome: Outcome) -> list[dict[str, str]]:
     return [{"prepared": f"action: {outcome.action}, because\n{because}"}, *outcome.diff]
 
 
+def failure(error: Exception) -> str:
+    """One word for a run that failed, for those who read results by machine."""
+    if isinstance(error, NotProven):
+        return "rolled_back" if error.rolled_back else "not_proven"
+    if isinstance(error, Busy):
+        return "busy"
+    return "refused" if isinstance(error, (Refusal, ReleaseError)) else "failed"
+
+
 def main() -> None:
     module = DiscreetModule(
         argument_spec=ARGUMENTS, required_if=[("state", "present", ("unit",))], supports_check_mode=True
@@ -394,12 +421,13 @@ def main() -> None:
         outcome = execute(module)
     except ArchiveNeeded as need:
         module.exit_json(changed=False, needs_archive=str(need))
-    except (Refusal, ReleaseError, Busy, RolledBack, ServiceError) as error:
-        module.fail_json(msg=f"{module.params['name']}: {error}")
+    except (Refusal, ReleaseError, Busy, NotProven, ServiceError, OSError) as error:
+        module.fail_json(msg=f"{module.params['name']}: {error}", outcome=failure(error))
     if outcome.not_validated:
         module.warn(f"{module.params['name']}: {outcome.not_validated}")
     module.exit_json(
         changed=outcome.changed,
+        outcome="proven" if outcome.changed else "unchanged",
         action=str(outcome.action),
         generation={"before": outcome.before, "after": outcome.after},
         reasons=list(outcome.reasons),

@@ -18,7 +18,7 @@ from tests.rules.rendering import render
 PROD: dict[str, Any] = {
     "prometheus_thresholds": {"memory_ratio": 0.8, "sync_latency_seconds": 0.2, "for": "5s"},
     "prometheus_memory_limits": [{"service": "backend", "bytes": 1 << 30}],
-    "prometheus_scrape_configs": [{"job_name": "backend"}, {"job_name": "redis"}],
+    "prometheus_redis_services": ["redis"],
 }
 SITES: dict[str, dict[str, Any]] = {
     "as shipped": PROD,
@@ -27,7 +27,13 @@ SITES: dict[str, dict[str, Any]] = {
         "prometheus_thresholds": {"memory_ratio": 0.55, "sync_latency_seconds": 1.5, "for": "12s"},
         "prometheus_memory_limits": [{"service": "engine", "bytes": 3_000_000_000}, {"service": "backend", "bytes": 5}],
     },
-    "without Redis and without limits": PROD | {"prometheus_memory_limits": [], "prometheus_scrape_configs": []},
+    "with patience and two kinds of Redis": PROD
+    | {
+        "prometheus_thresholds": {"memory_ratio": 0.9, "sync_latency_seconds": 60, "for": "5m"},
+        "prometheus_redis_services": ["redis", "redis-cache"],
+    },
+    "without patience": PROD | {"prometheus_thresholds": PROD["prometheus_thresholds"] | {"for": "0s"}},
+    "without Redis and without limits": PROD | {"prometheus_memory_limits": [], "prometheus_redis_services": []},
 }
 MUTATIONS = [
     # what is changed in rules.yml, and to what
@@ -36,13 +42,13 @@ MUTATIONS = [
     (r"> 0\.8", "> 0.5"),
     (r"on \(service\)", "on ()"),
     (r"vector\(1073741824\)", "vector(2147483648)"),
-    (r"redis_up\{service=\"redis\"\} == 0", 'redis_up{service="redis"} == 1'),
-    (r"or up\{service=\"redis\"\} == 0", ""),
-    (r"or absent\(up\{service=\"redis\"\}\)", ""),
+    (r"redis_up(\{.*?\}) == 0", r"redis_up\1 == 1"),
+    (r"or up\{.*?\} == 0", ""),
+    (r"or absent\(.*?\)", ""),
     (r"avg_over_time\(sync_latency_seconds\[10s\]\)", "max_over_time(sync_latency_seconds[10m])"),
     (r"> 0\.2", "> 20"),
     (r"severity: warning", "severity: info"),
-    (r"for: 5s", "for: 5m"),
+    (r"for: 5s", "for: 10m"),
 ]
 
 

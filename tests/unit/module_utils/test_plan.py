@@ -108,7 +108,8 @@ def test_a_downgrade_is_refused_unless_it_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("older", "newer"), [("3.9.2", "3.10.0"), ("3.9", "3.9.1"), ("1.86.0", "1.90.0"), ("2.55.1", "3.0.0")]
+    ("older", "newer"),
+    [("3.9.2", "3.10.0"), ("3.9", "3.9.1"), ("1.86.0", "1.90.0"), ("2.55.1", "3.0.0"), ("3.13.0-rc.1", "3.13.0")],
 )
 def test_versions_are_compared_by_number(older: str, newer: str) -> None:
     assert planning.version_key(older) < planning.version_key(newer)
@@ -128,27 +129,39 @@ def proven(generation: int) -> dict[str, Any]:
 
 
 WITHDRAWN = {"event": "withdrawn", "generation": 1}
-JOURNALS: list[tuple[list[dict[str, Any]], int | None, Action | None, int | None]] = [
+JOURNALS: list[tuple[list[dict[str, Any]], int, Action | None, int | None]] = [
     # journal, generation in force, what is owed, what to go back to
-    ([], None, None, None),
     ([switch(None, 1, "restart"), proven(1)], 1, None, 1),
-    ([switch(None, 1, "restart")], None, None, None),
     ([switch(None, 1, "restart")], 1, Action.RESTART, None),
-    ([switch(None, 1, "restart"), WITHDRAWN], None, None, None),
     ([proven(1), switch(1, 2)], 1, None, 1),  # died before the rename
+    ([proven(1), switch(1, 2), switch(1, 3, "restart")], 1, None, 1),  # so did two
     ([proven(1), switch(1, 2)], 2, Action.RELOAD, 1),  # died after it
     ([proven(1), switch(1, 2, "restart"), switch(2, 1, "restart")], 1, Action.RESTART, 1),  # died while rolling back
     ([proven(1), switch(1, 2), switch(2, 3, "none")], 3, Action.RELOAD, 1),  # the older debt counts too
     ([proven(1), switch(1, 2), switch(2, 1), proven(1)], 1, None, 1),
+    ([proven(1), switch(1, 2), proven(2)], 1, Action.RESTART, 2),  # put in force by hand, and not proven
+    ([], 1, Action.RESTART, None),  # the journal is lost
+    ([proven(1), WITHDRAWN], 1, Action.RESTART, None),
 ]
 
 
 @pytest.mark.parametrize(("journal", "current", "owed", "fallback"), JOURNALS)
 def test_the_journal_tells_what_is_owed_and_what_to_go_back_to(
-    journal: list[dict[str, Any]], current: int | None, owed: Action | None, fallback: int | None
+    journal: list[dict[str, Any]], current: int, owed: Action | None, fallback: int | None
 ) -> None:
     assert planning.owed(journal, current) == owed
     assert planning.last_proven(journal) == fallback
+
+
+def test_the_history_has_each_proven_generation_once_the_last_proven_at_the_end() -> None:
+    assert planning.history([proven(1), proven(2), proven(3), proven(2), switch(2, 4), proven(5)]) == [1, 3, 2, 5]
+    assert planning.history([proven(1), WITHDRAWN, proven(7)]) == [7]
+
+
+def test_a_manifest_of_a_later_module_can_be_read() -> None:
+    later = N.to_json() | {"invented": 1}
+    later["files"]["unit"]["invented"] = later["release"]["invented"] = 1
+    assert Manifest.from_json(later) == N
 
 
 hashes = st.text("0123456789abcdef", min_size=4, max_size=4)

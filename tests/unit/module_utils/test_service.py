@@ -17,10 +17,13 @@ def test_a_script_of_a_release_is_told_from_another_releases(tmp_path: Path) -> 
     for version in ("1.0", "1.1"):
         script = tmp_path / version / "server"
         script.parent.mkdir()
-        script.write_text("#!/bin/sh -e\nread _line\n")
+        script.write_text("#!/bin/sh -e\necho up\nread _line\n")
         script.chmod(0o755)
     (tmp_path / "current").symlink_to("1.1")
-    with subprocess.Popen([tmp_path / "current/server", "/argument"], stdin=subprocess.PIPE) as process:
+    command = [str(tmp_path / "current/server"), "/argument"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"up\n"  # by now the kernel shows its arguments
         state = state_of(process.pid)
         assert service._runs(state, tmp_path / "1.1")
         assert not service._runs(state, tmp_path / "1.0")

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tds.monitoring.plugins.module_utils import transaction as library
-from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store, sha256
+from ansible_collections.tds.monitoring.plugins.module_utils import declaration
+from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
+from ansible_collections.tds.monitoring.plugins.module_utils.generation import Account, Busy, Store, sha256
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import (
     Action,
     Drift,
@@ -22,16 +23,15 @@ from ansible_collections.tds.monitoring.plugins.module_utils.plan import (
     Refusal,
     Release,
 )
+from ansible_collections.tds.monitoring.plugins.module_utils.proof import Unproven
 from ansible_collections.tds.monitoring.plugins.module_utils.service import Service, ServiceError, State
 from ansible_collections.tds.monitoring.plugins.module_utils.transaction import (
     ArchiveNeeded,
-    Check,
-    Declaration,
-    RolledBack,
+    NotProven,
     Transaction,
-    environment_file,
 )
 
+ROOT = Account()
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the generations belong to root: run as root")
 
 
@@ -108,7 +108,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(library, "verify_unit", lambda *_arguments: None)
+    monkeypatch.setattr(declaration, "verify_unit", lambda *_arguments: None)
     monkeypatch.setattr("ansible_collections.tds.monitoring.plugins.module_utils.proof.LIFE_S", 0)
     return Host(tmp_path)
 
@@ -148,7 +148,7 @@ def test_what_does_not_run_is_rolled_back_and_leaves_no_debris(host: Host, conf:
     before = host.tree()
     host.service.broken = {"breaks"}
     with pytest.raises(
-        RolledBack, match=r"generation 2 of demo is not proven(?s:.)*generation 1 is in force and proven"
+        NotProven, match=r"generation 2 of demo is not proven(?s:.)*generation 1 is in force and proven"
     ) as told:
         host.transaction.present(host.declare(conf))
     assert "panic: last words" in str(told.value)
@@ -160,20 +160,20 @@ def test_what_does_not_run_is_rolled_back_and_leaves_no_debris(host: Host, conf:
 def test_a_process_that_a_reload_killed_is_started_again(host: Host) -> None:
     host.transaction.present(host.declare("one"))
     host.service.broken = {"breaks"}
-    with pytest.raises(RolledBack, match="generation 1 is in force and proven"):
+    with pytest.raises(NotProven, match="generation 1 is in force and proven"):
         host.transaction.present(host.declare("breaks", "reload"))
     assert host.service.acted[-3:] == ["reload", "load", "restart"]
 
 
 def test_a_first_installation_that_does_not_run_is_withdrawn(host: Host) -> None:
     host.service.broken = {"breaks"}
-    with pytest.raises(RolledBack, match="has been withdrawn"):
+    with pytest.raises(NotProven, match="has been withdrawn"):
         host.transaction.present(host.declare("breaks"))
     assert host.store.current_id() is None
     assert not (host.root / "etc/demo").is_symlink()
     assert not (host.root / "etc/systemd/system/demo.service").exists()
     assert host.transaction.present(host.declare("one")).changed
-    assert host.in_force() == (1, "one")
+    assert host.in_force() == (2, "one")  # a number is given once
 
 
 def test_a_checker_refuses_before_anything_changes(host: Host) -> None:
@@ -270,7 +270,7 @@ def test_healing_that_fails_goes_back_to_what_was_proven(host: Host) -> None:
     staged = host.transaction._stage(host.declare("two"), 2)
     host.store.record("switch", **{"from": 1, "to": 2, "action": "reload"})
     host.store.switch(staged)
-    with pytest.raises(RolledBack):
+    with pytest.raises(NotProven):
         host.transaction.present(host.declare("two"))
     assert host.in_force() == (1, "one")
 
@@ -278,21 +278,133 @@ def test_healing_that_fails_goes_back_to_what_was_proven(host: Host) -> None:
 def test_previous_goes_back_and_a_declaration_forward_again(host: Host) -> None:
     for conf in ("one", "two"):
         host.transaction.present(host.declare(conf))
-    outcome = host.transaction.previous(0, 0)
+    outcome = host.transaction.previous(ROOT)
     assert (outcome.before, outcome.after, host.in_force()) == (2, 1, (1, "one"))
     host.transaction.present(host.declare("two"))
     assert host.in_force() == (3, "two")
     host.store.prune(1)
     with pytest.raises(Refusal, match="no generation before"):
-        host.transaction.previous(0, 0)
+        host.transaction.previous(ROOT)
 
 
 def test_previous_passes_over_a_generation_that_was_edited_since(host: Host) -> None:
     for conf in ("one", "two", "three"):
         host.transaction.present(host.declare(conf))
     (host.store.path(2) / "etc/main.conf").write_text("edited")
-    assert host.transaction.previous(0, 0).after == 1
+    assert host.transaction.previous(ROOT).after == 1
     assert host.in_force() == (1, "one")
+
+
+def test_previous_restarts_a_dead_process_and_keeps_the_generation_when_that_fails(host: Host) -> None:
+    for conf in ("one", "two"):
+        host.transaction.present(host.declare(conf))
+    host.service.runs = None  # it died some time after it was proven
+    host.service.broken = {"one"}
+    with pytest.raises(NotProven):
+        host.transaction.previous(ROOT)
+    assert (host.store.ids(), host.in_force()) == ([1, 2], (2, "two"))
+    host.service.broken, host.service.runs = set(), None
+    assert host.transaction.previous(ROOT).action is Action.RESTART
+    assert host.in_force() == (1, "one")
+
+
+def test_previous_is_what_was_proven_before_and_not_what_was_given_up(host: Host) -> None:
+    for conf in ("one", "two"):
+        host.transaction.present(host.declare(conf))
+    host.transaction.previous(ROOT)
+    host.transaction.present(host.declare("three"))
+    assert host.store.current_id() == 3
+    assert host.transaction.previous(ROOT).after == 1
+
+
+def test_a_generation_that_was_never_proven_is_neither_kept_nor_gone_back_to(host: Host) -> None:
+    host.transaction.present(host.declare("one"))
+    host.transaction._stage(host.declare("two"), 2)  # and the run was killed
+    host.transaction.present(host.declare("two"))
+    assert (host.store.ids(), host.in_force()) == ([1, 3], (3, "two"))
+    assert host.transaction.previous(ROOT).after == 1
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), ServiceError("timed out"), Unproven("silent")]
+)
+def test_whatever_fails_after_the_switch_is_rolled_back(
+    host: Host, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    host.transaction.present(host.declare("one"))
+    failures = [error]
+
+    def load() -> None:
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(host.service, "load_if_needed", load)
+    with pytest.raises(NotProven, match="generation 1 is in force and proven") as told:
+        host.transaction.present(host.declare("two"))
+    assert told.value.rolled_back
+    assert host.in_force() == (1, "one")
+
+
+def test_what_was_put_in_force_by_hand_is_proven_by_the_next_run(host: Host) -> None:
+    for conf in ("one", "two"):
+        host.transaction.present(host.declare(conf))
+    host.store.switch(1)
+    assert host.in_force() == (1, "two")
+    assert host.transaction.present(host.declare("one")).changed
+    assert host.in_force() == (1, "one")
+
+
+def test_an_interrupted_removal_is_finished_by_the_next(host: Host) -> None:
+    host.transaction.present(host.declare())
+    host.store.journal.unlink()
+    assert host.transaction.absent().changed
+    assert not host.store.root.exists()
+
+
+def test_a_half_removed_generation_harms_nobody(host: Host) -> None:
+    for conf in ("one", "two"):
+        host.transaction.present(host.declare(conf))
+    (host.store.path(1) / "manifest.json").unlink()
+    (host.store.generations / "stray").touch()
+    host.transaction.present(host.declare("three"))
+    assert (host.store.ids(), host.in_force()) == ([2, 3], (3, "three"))
+    assert {entry.name for entry in host.store.generations.iterdir()} == {"2", "3"}
+
+
+def test_what_the_user_has_where_a_link_would_go_is_refused_untouched(host: Host) -> None:
+    link = host.root / "prometheus/rules.yml"
+    link.parent.mkdir()
+    link.write_text("theirs")
+    declared = host.declare()
+    linked = replace(declared, manifest=replace(declared.manifest, links={str(link): str(host.root / "etc/demo/x")}))
+    for _before, declaration_with_link in ((None, linked), (host.transaction.present(declared), linked)):
+        with pytest.raises(Refusal, match=r"rules\.yml exists"):
+            host.transaction.present(declaration_with_link)
+        assert link.read_text() == "theirs"
+
+
+def test_a_data_directory_of_another_account_is_given_to_the_daemon(host: Host) -> None:
+    host.transaction.present(host.declare())
+    os.chown(host.root / "data", 1, 1)
+    assert "belongs to 1 instead of 0" in " ".join(host.transaction.present(host.declare()).reasons)
+    assert (host.root / "data").stat().st_uid == 0
+
+
+def test_no_account_but_root_can_read_a_manifest_or_a_generation_that_is_being_made(host: Host) -> None:
+    host.transaction.present(host.declare())
+    assert (host.store.path(1) / "manifest.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_checker_that_quotes_a_secret_is_not_quoted(host: Host) -> None:
+    declared = host.declare("first\npassword: hunter2\n", checks=[Check(["sh", "-c", "cat {etc}/main.conf; exit 1"])])
+    files = {path: replace(fact, secret=True) for path, fact in declared.manifest.files.items()}
+    with pytest.raises(Refusal) as told:
+        host.transaction.present(replace(declared, manifest=replace(declared.manifest, files=files)))
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_file_name_is_no_warning(host: Host) -> None:
+    assert host.transaction.present(host.declare(checks=[Check(["echo", "Checking memory-warnings.yml"])])).changed
 
 
 def test_absent_leaves_only_the_data(host: Host) -> None:
@@ -329,7 +441,7 @@ def test_a_release_that_does_not_run_or_is_refused_is_not_left_behind(host: Host
     host.transaction.present(host.declare("one"))
     host.service.broken = {"breaks"}
     for declared in (host.declare("breaks"), host.declare("two", checks=[Check(["false"])])):
-        with pytest.raises((RolledBack, Refusal)):
+        with pytest.raises((NotProven, Refusal)):
             transaction.present(with_release(declared, Release("1.0", pin)))
         assert host.store.releases.versions() == []
 
@@ -367,6 +479,8 @@ def test_a_journal_line_that_a_power_cut_left_unfinished_is_passed_over(host: Ho
     with host.store.journal.open("a") as file:
         file.write('{"event": "swi')
     assert not host.transaction.present(host.declare()).changed
+    host.store.record("switch", **{"from": 1, "to": 2, "action": "reload"})
+    assert host.store.records()[-1]["to"] == 2
 
 
 def test_arguments_reach_systemd_as_they_are_or_not_at_all() -> None:

@@ -1,0 +1,120 @@
+"""What the caller wants in force, and what the product's own checkers say of it before it is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .generation import Account, Store
+from .plan import Manifest, Refusal
+from .service import verify_unit
+
+ROOT = Account()
+CHECK_TIMEOUT_S = 120
+CHECK_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+# What checkers print when they accept something that will not work, and not a file name that has the word in it.
+WARNING = re.compile(r"\bwarning:|level=warn", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command that must exit 0 without a warning; ``{etc}`` and ``{release}`` stand for the staged directories.
+
+    ``source`` names the variables to mend when its words name no file.
+    """
+
+    command: Sequence[str]
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The manifest, the bytes of its files, and how to obtain and check them.
+
+    ``sources`` names, per file, the variables its content comes from; a refusal shows them.
+    """
+
+    manifest: Manifest
+    contents: Mapping[str, bytes]
+    sources: Mapping[str, str]
+    checks: Sequence[Check]
+    archive: str = ""
+    account: Account = ROOT
+    keep: int = 3
+    allow_downgrade: bool = False
+
+    def redacted(self, text: str) -> str:
+        """The text without any line of a secret file."""
+        for path, fact in self.manifest.files.items():
+            if fact.secret:
+                for line in self.contents[path].decode(errors="replace").splitlines():
+                    if len(line.strip()) > 3:
+                        text = text.replace(line.strip(), "(secret)")
+        return text
+
+
+def validate(declared: Declaration, staged: Path, store: Store) -> None:
+    """Run the checkers over the whole staged generation, as the user that will read it.
+
+    Raises:
+        Refusal: one of them says no; the message has its words and the variables to mend.
+    """
+    inside = {"{etc}": str(staged / "etc"), "{release}": str((staged / "release").resolve())}
+    for check in declared.checks:
+        command = [_fill(word, inside) for word in check.command]
+        code, words = _run(["runuser", "-u", declared.account.name, "--", *command], staged)
+        if code or WARNING.search(words):
+            checker = " ".join([Path(command[0]).name, *check.command[1:3]])
+            raise _refusal(declared, store, checker, words.replace(inside["{etc}"], str(store.etc)), check.source)
+    unit = declared.contents["unit"].decode().replace(f"{store.current}/", f"{staged}/")
+    if complaint := verify_unit(unit, store.name, staged):
+        raise _refusal(declared, store, "systemd-analyze verify", complaint, "the unit")
+
+
+def _refusal(declared: Declaration, store: Store, checker: str, words: str, source: str) -> Refusal:
+    told = declared.redacted(words).strip()
+    complaint = told[found.start() :] if (found := re.search("(?i)fail|error|warning", told)) else told
+    named = {source for path, source in declared.sources.items() if str(store.etc / path[4:]) in complaint}
+    mend = ", ".join(sorted(named)) or source or "the declaration"
+    return Refusal(f"{checker} refuses the new configuration; nothing was changed. In its words:\n{told}\nMend: {mend}")
+
+
+def _run(command: Sequence[str], directory: Path) -> tuple[int, str]:
+    """Exit code and words of a checker."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False,
+            timeout=CHECK_TIMEOUT_S, cwd=directory, env=CHECK_ENVIRONMENT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return 1, f"did not finish in {CHECK_TIMEOUT_S} s"
+    return done.returncode, done.stdout + done.stderr
+
+
+def _fill(word: str, values: Mapping[str, str]) -> str:
+    for placeholder, value in values.items():
+        word = word.replace(placeholder, value)
+    return word
+
+
+def environment_file(arguments: Sequence[str], environment: Mapping[str, str]) -> bytes:
+    """The text of ``env``, which the unit reads: ``ARGS`` for the command line, and further variables.
+
+    systemd splits ``$ARGS`` at white space and takes quotes and backslashes in it as its own, after the file's
+    single quotes; so the former are refused and backslashes doubled.
+
+    Raises:
+        Refusal: an argument that systemd would take apart.
+    """
+    for word in arguments:
+        if not word or re.search(r"[\s'\"]", word):
+            raise Refusal(f"argument {word!r} is empty or has white space or quotes, which systemd would take apart")
+    for name, value in environment.items():
+        if re.search(r"[\n']", str(value)):
+            raise Refusal(f"environment.{name} is {value!r}: line ends and single quotes cannot be passed to systemd")
+    escaped = " ".join(argument.replace("\\", "\\\\") for argument in arguments)
+    lines = [f"ARGS='{escaped}'", *(f"{name}='{value}'" for name, value in sorted(environment.items()))]
+    return ("\n".join(lines) + "\n").encode()
