@@ -66,7 +66,7 @@ def test_the_directories_are_as_the_design_says(host: Host) -> None:
         f"{root}/releases": ("755", "root:root"),
         inside: ("755", "root:root"),
         f"{inside}/env": ("644", "root:root"),
-        f"{inside}/manifest.json": ("644", "root:root"),
+        f"{inside}/manifest.json": ("600", "root:root"),
         f"{inside}/release": ("777", "root:root", f"../../releases/{version}"),
         f"{inside}/unit": ("644", "root:root"),
         f"{inside}/etc": ("750", "root:observer"),
@@ -225,7 +225,7 @@ def test_what_is_not_proven_is_rolled_back(
     assert (run.code, run.changed) == (2, 0)
     number = generation(host)
     for words in [
-        f"generation {number + 1} of probe is not proven: ",
+        r"generation \d+ of probe is not proven: ",
         f"generation {number} is in force and proven",
         r"The last lines of its journal:\n\S",
         *told,
@@ -279,6 +279,7 @@ BY_HAND = {
         ],
         [
             r"node_exporter differs from the archive",
+            r"runs .* \(deleted\)",
             r"/etc/probe: points at nothing instead of /opt/tds/probe/current/etc",
             r"/srv/probe/textfile: points at nothing instead of /etc/probe/textfile",
             r"/srv/probe/data: is missing",

@@ -24,6 +24,10 @@ def value(host: Host, expression: str) -> float | None:
     return float(result[0]["value"][1]) if result else None
 
 
+def healthy(host: Host) -> bool:
+    return [target["health"] for target in api(host, "targets", state="active")["activeTargets"]] == ["up"]
+
+
 def facts(host: Host) -> dict[str, str]:
     """What must not change when nothing is to be restarted, and what must when something is reloaded."""
     return {
@@ -182,7 +186,7 @@ def test_a_mistake_is_refused_in_the_checkers_words_and_nothing_changes(host: Ho
     for words in told:
         assert words in run.output
     assert (facts(host), run.changed) == (before, 0)
-    assert api(host, "targets", state="active")["activeTargets"][0]["health"] == "up"
+    assert eventually(lambda: healthy(host), 10)
 
 
 def test_an_unknown_flag_is_rolled_back(host: Host, play: Play) -> None:
@@ -203,7 +207,7 @@ def test_a_configuration_that_only_fails_at_run_time_is_rolled_back(host: Host, 
     assert run.code != 0
     assert "data.activeTargets lacks ['backend', 'mon1:19090'" in run.output
     assert facts(host)["generation"] == before["generation"]
-    assert api(host, "targets", state="active")["activeTargets"][0]["health"] == "up"
+    assert eventually(lambda: healthy(host), 10)
     assert play("--check", "--diff").changed == 0
 
 
