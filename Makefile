@@ -79,7 +79,7 @@ SCENARIOS := site.trixie daemon.trixie site.bookworm daemon.bookworm site.forky 
 .PHONY: test scenarios
 test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
 	$(MAKE) check
-	$(MAKE) --jobs=2 --output-sync=target scenarios
+	$(MAKE) --jobs=2 --keep-going --output-sync=target scenarios
 
 scenarios: $(SCENARIOS:%=scenario/%)
 
