@@ -29,12 +29,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "msg": f"artifact_source: {archive.parent} on the controller has no {archive.name}. "
                 "Put the archive there, or set artifact_source to a URL that serves it.",
             }
-        directory = self._make_tmp_path()
-        try:
-            sent = self._transfer_file(str(archive), f"{directory}/{archive.name}")
-            result.update(self._run_module(task_vars, archive_file=sent))
-        finally:
-            self._remove_tmp_path(directory)
+        # The directory of the first call, where it needed one; Ansible removes it with the task.
+        directory = self._connection._shell.tmpdir or self._make_tmp_path()  # noqa: SLF001
+        sent = self._transfer_file(str(archive), f"{directory}/{archive.name}")
+        result.update(self._run_module(task_vars, archive_file=sent))
         return result
 
     def _run_module(self, task_vars: dict[str, Any] | None, **extra: str) -> dict[str, Any]:

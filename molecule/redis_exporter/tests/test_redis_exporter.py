@@ -42,7 +42,7 @@ def test_a_dead_redis_is_told(redis: Host) -> None:
 def test_a_hanging_redis_is_told_before_the_scrape_times_out(redis: Host) -> None:
     redis.check_output("systemctl kill --signal=STOP redis-server")
     started = time.monotonic()
-    shown = redis.run("curl --silent --max-time 0.9 'http://%s:%s/scrape?target=%s'", address(redis), PORT, REDIS)
+    shown = redis.run("curl --silent --max-time 0.9 'http://%s:%s/scrape?target=%s'", address(redis), str(PORT), REDIS)
     assert series(shown.stdout).get("redis_up") == 0, f"no answer in {time.monotonic() - started:.1f} s"
 
 
