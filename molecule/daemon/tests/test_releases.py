@@ -121,7 +121,7 @@ def test_a_first_installation_that_fails_is_withdrawn(
 def test_an_archive_of_the_controller_travels_once(host: Host, declare: Declare) -> None:
     assert declare().code == 0
     assert served(host) == server("1.0.0", 1)
-    assert host.check_output("ls -A /root/.ansible/tmp || true") == ""  # the archive is not left there
+    assert host.check_output("ls -A ~/.ansible/tmp || true") == ""  # the archive is not left there
     pid = unit(host, "probe", "MainPID")
     # An unchanged run needs it no more, nor does another generation of the same release: here a reload.
     for value, changed in ((1, 0), (2, 1)):
