@@ -88,9 +88,8 @@ class Transaction:
                 outcome.after = self._stage(declared, self.store.next_id())
             self._switch(outcome.after, decided.action, declared.account, declared.redacted)
         finally:
-            with suppress(
-                OSError
-            ):  # what could not be removed now must not hide the reason, and goes with the next run
+            # What cannot be removed now must not hide the reason, and goes with the next run.
+            with suppress(OSError):
                 self.store.prune(declared.keep)
         return outcome
 
@@ -160,7 +159,9 @@ class Transaction:
             after = declared.contents.get(path, b"")
             if before != after:
                 facts = [fact for fact in (new.get(path), old.get(path)) if fact]
-                secret = not facts or any(fact.secret for fact in facts)  # an undeclared file may be anything
+                secret = any(fact.secret for fact in facts)
+                if not facts:  # an undeclared file may hold anything, a secret too
+                    before = b"(not declared)\n"
                 shown = str(self.store.etc / path[4:]) if path.startswith("etc/") else f"{self.store.name}: {path}"
                 yield {
                     "before_header": shown,

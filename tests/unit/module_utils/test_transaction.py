@@ -395,6 +395,14 @@ def test_no_account_but_root_can_read_a_manifest_or_a_generation_that_is_being_m
     assert (host.store.path(1) / "manifest.json").stat().st_mode & 0o077 == 0
 
 
+def test_a_file_that_nobody_declared_is_named_in_the_diff_and_not_quoted(host: Host) -> None:
+    host.transaction.present(host.declare())
+    (host.store.path(1) / "etc/main.conf.bak").write_text("password: hunter2")
+    (shown,) = host.transaction.present(host.declare(), check_mode=True).diff
+    assert shown["before_header"].endswith("/etc/demo/main.conf.bak")
+    assert (shown["before"], shown["after"]) == ("(not declared)\n", "")
+
+
 def test_a_checker_that_quotes_a_secret_is_not_quoted(host: Host) -> None:
     declared = host.declare("first\npassword: hunter2\n", checks=[Check(["sh", "-c", "cat {etc}/main.conf; exit 1"])])
     files = {path: replace(fact, secret=True) for path, fact in declared.manifest.files.items()}
