@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
 
 from lab.addresses import BRIDGE, GATEWAY, PREFIX
-from lab.common import run
+from lab.common import LabError, run
+
+GONE_S = 10
 
 
 def ensure_bridge() -> None:
@@ -22,4 +26,16 @@ def remove_bridge() -> None:
 
 
 def bridge_exists() -> bool:
-    return any(name == BRIDGE for _, name in socket.if_nameindex())
+    return _exists(BRIDGE)
+
+
+def remove_interface(name: str) -> None:
+    """Removes an interface that a guest left: the kernel takes its time over the network of one that was killed."""
+    end = time.monotonic() + GONE_S
+    while _exists(name) and time.monotonic() < end:
+        with contextlib.suppress(LabError):  # it has gone meanwhile
+            run(["ip", "link", "delete", name])
+
+
+def _exists(name: str) -> bool:
+    return any(found == name for _, found in socket.if_nameindex())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from lab import processes
+from lab import network, processes
 from lab.addresses import BRIDGE, PREFIX
 from lab.common import LabError, run
 from lab.hosts import Guest
@@ -60,6 +60,7 @@ class Nspawn:
     def start(self, guest: Guest) -> Process:
         group = processes.cgroup(guest.machine)
         processes.end_group(group)
+        network.remove_interface(f"vb-{guest.machine}")
         argv = ["/bin/sh", "-c", _LOOP, "lab-host", str(group), str(guest.directory / "boots")]
         return processes.spawn(
             [*argv, *_nspawn(guest, self._attach_disk(guest))],
