@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return result
 
     def _run_module(self, task_vars: dict[str, Any] | None, **extra: str) -> dict[str, Any]:
-        arguments = {**self._task.args, **extra}
+        by = f"{getpass.getuser()}@{socket.gethostname()}"
+        arguments = {**self._task.args, "run_by": by, **extra}
         done: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         return done

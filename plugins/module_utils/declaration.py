@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .generation import Account, Store
+from .accounts import Account
+from .adoption import Predecessors
+from .generation import Store
 from .plan import Manifest, Refusal
 from .service import verify_unit
 
 ROOT = Account()
+NO_PREDECESSORS = Predecessors()
 CHECK_TIMEOUT_S = 120
 CHECK_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 # What checkers print when they accept something that will not work, and not a file name that has the word in it.
@@ -45,6 +50,8 @@ class Declaration:
     account: Account = ROOT
     keep: int = 3
     allow_downgrade: bool = False
+    adopt: bool = False
+    predecessors: Predecessors = NO_PREDECESSORS
 
     def redacted(self, text: str) -> str:
         """The text without any line of a secret file."""
@@ -68,7 +75,9 @@ def validate(declared: Declaration, staged: Path, store: Store) -> None:
         code, words = _run(["runuser", "-u", declared.account.name, "--", *command], staged)
         if code or WARNING.search(words):
             checker = " ".join([Path(command[0]).name, *check.command[1:3]])
-            raise _refusal(declared, store, checker, words.replace(inside["{etc}"], str(store.etc)), check.source)
+            raise _refusal(
+                declared, store, checker, words.replace(inside["{etc}"], str(store.outside.etc)), check.source
+            )
     unit = declared.contents["unit"].decode().replace(f"{store.current}/", f"{staged}/")
     if complaint := verify_unit(unit, store.name, staged):
         raise _refusal(declared, store, "systemd-analyze verify", complaint, "the unit")
@@ -77,21 +86,26 @@ def validate(declared: Declaration, staged: Path, store: Store) -> None:
 def _refusal(declared: Declaration, store: Store, checker: str, words: str, source: str) -> Refusal:
     told = declared.redacted(words).strip()
     complaint = told[found.start() :] if (found := re.search("(?i)fail|error|warning", told)) else told
-    named = {source for path, source in declared.sources.items() if str(store.etc / path[4:]) in complaint}
+    named = {source for path, source in declared.sources.items() if str(store.outside.etc / path[4:]) in complaint}
     mend = ", ".join(sorted(named)) or source or "the declaration"
     return Refusal(f"{checker} refuses the new configuration; nothing was changed. In its words:\n{told}\nMend: {mend}")
 
 
 def _run(command: Sequence[str], directory: Path) -> tuple[int, str]:
     """Exit code and words of a checker."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False,
-            timeout=CHECK_TIMEOUT_S, cwd=directory, env=CHECK_ENVIRONMENT,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return 1, f"did not finish in {CHECK_TIMEOUT_S} s"
-    return done.returncode, done.stdout + done.stderr
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace", cwd=directory, env=CHECK_ENVIRONMENT, start_new_session=True,
+    ) as checker:  # fmt: skip
+        try:
+            words, _nothing = checker.communicate(timeout=CHECK_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(checker.pid, signal.SIGKILL)  # runuser and what it runs
+            return 1, f"did not finish in {CHECK_TIMEOUT_S} s"
+    code = checker.returncode
+    # runuser tells of a signal as a shell does; a checker that was killed says nothing itself.
+    killed = f"\nkilled: {signal.strsignal(code - 128)}" if 128 < code < 128 + signal.NSIG else ""
+    return code, words + killed
 
 
 def _fill(word: str, values: Mapping[str, str]) -> str:

@@ -34,9 +34,14 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def temporary(path: Path) -> Path:
+    """Where the new ``path`` is written before it is renamed into place; a killed run may leave it there."""
+    return path.with_name(f".{path.name}.new")
+
+
 def write_durable(path: Path, content: bytes, mode: int, gid: int = 0) -> None:
     """Replace ``path`` by ``content``, owned by root and ``gid``; readers see the old or the new, never half."""
-    staged = path.with_name(f".{path.name}.new")
+    staged = temporary(path)
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -51,7 +56,7 @@ def write_durable(path: Path, content: bytes, mode: int, gid: int = 0) -> None:
 
 def link_durable(link: Path, target: Path) -> None:
     """Point the symbolic link ``link`` at ``target`` in one rename."""
-    staged = link.with_name(f".{link.name}.new")
+    staged = temporary(link)
     staged.unlink(missing_ok=True)
     staged.symlink_to(target)
     staged.rename(link)

@@ -5,53 +5,42 @@
     /opt/tds/<daemon>/generations/<id>/   etc/  env  unit  release -> ../../releases/<version>  manifest.json
     /opt/tds/<daemon>/current             -> generations/<id>
     /opt/tds/<daemon>/journal             one JSON object a line, on disk before what it announces
-    /etc/<daemon>                         -> /opt/tds/<daemon>/current/etc
-    /etc/systemd/system/<daemon>.service  a copy of current/unit: systemd resolves links when it enables a unit
+
+What leads there from the rest of the host is in ``outside``.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import plan as planning
+from .accounts import Account
+from .drift import drift_of_file, drift_of_mode
 from .durable import fsync_path, fsync_tree, link_durable, remove, write_durable
-from .plan import Action, Drift, FileFact, Manifest
+from .outside import Outside
+from .plan import Action, Drift, Manifest
 from .release import Releases
 
 ETC_MODE = 0o750
+RESERVE_BYTES = 256 << 10
 
 
 class Busy(Exception):
     """Another run holds the lock of this daemon."""
 
 
-class Account(NamedTuple):
-    """The account that a daemon runs as; both numbers 0 for one that is yet to be made."""
-
-    name: str = "root"
-    uid: int = 0
-    gid: int = 0
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 class Store:
-    """The directory of one daemon, and the places on the host that point into it.
-
-    ``host`` is ``/`` on a host and a temporary directory in tests.
-    """
+    """The directory of one daemon. ``host`` is ``/`` on a host and a temporary directory in tests."""
 
     def __init__(self, name: str, host: Path = Path("/")) -> None:
         self.name = name
@@ -61,18 +50,27 @@ class Store:
         self.current = self.root / "current"
         self.journal = self.root / "journal"
         self.releases = Releases(self.root / "releases")
-        self.etc = host / "etc" / name
-        self.unit = host / "etc/systemd/system" / f"{name}.service"
+        self.outside = Outside(name, host)
 
     def prepare(self) -> None:
+        """Make the directories, and have them root's alone: who can write there decides what the daemon runs."""
         for directory in (self.generations, self.releases.root):
             directory.mkdir(parents=True, exist_ok=True)
+        for path, mode in self._skeleton():
+            if drift_of_mode(path, mode, 0):
+                os.chown(path, 0, 0)
+                path.chmod(mode)
+
+    def _skeleton(self) -> list[tuple[Path, int]]:
+        """What is of no generation, and its mode."""
+        directories = (self.root.parent, self.root, self.generations, self.releases.root)
+        return [*((path, 0o755) for path in directories), *([(self.journal, 0o644)] if self.journal.exists() else [])]
 
     @contextmanager
     def locked(self, check_mode: bool = False) -> Iterator[None]:
         """Hold the daemon's lock; it goes with the process, so a dead run never keeps it.
 
-        Check mode takes none on a host that has no directory for it yet.
+        Check mode takes none on a host that has no directory for it yet. A run that left nothing takes it along.
 
         Raises:
             Busy: another run is at work; the message says which.
@@ -81,16 +79,34 @@ class Store:
             yield
             return
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "lock").open("a+") as file:
+        descriptor = os.open(lock := self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                raise Busy(f"another run is changing {self.name} on this host: {file.read().strip()}") from error
-            file.truncate(0)
-            file.write(f"process {os.getpid()}, since {time.strftime('%F %T %Z')}\n")
-            file.flush()
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                taken = lock.stat().st_ino == os.fstat(descriptor).st_ino  # the run before may have taken it along
+            except OSError:
+                taken = False
+            if not taken:
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+                raise Busy(f"another run is changing {self.name} on this host: {holder}")
+            with suppress(OSError):  # who it is, is for people; a full disk is no reason to do nothing
+                # As long as the one before: so an unchanged run needs no room on the disk.
+                os.pwrite(descriptor, f"process {os.getpid()}, since {time.strftime('%F %T %Z')}".ljust(63).encode(), 0)
             yield
+        finally:
+            self._leave_nothing_behind()
+            os.close(descriptor)
+
+    def _leave_nothing_behind(self) -> None:
+        """Take the directories along if no generation was ever tried."""
+        if not self.journal.exists():
+            with suppress(OSError):  # something is in there
+                for directory in (self.generations, self.releases.root):
+                    if directory.exists():
+                        directory.rmdir()
+                if not self.is_there():
+                    (self.root / "lock").unlink()
+                    self.root.rmdir()
 
     # --- what is there
 
@@ -107,9 +123,8 @@ class Store:
         return int(name) if name.isdigit() and int(name) in self.ids() else None
 
     def ids(self) -> list[int]:
-        """All complete generations, oldest first."""
-        complete = (entry.parent.name for entry in self.generations.glob("*/manifest.json"))
-        return sorted(int(name) for name in complete if name.isdigit())
+        """All complete generations, oldest first; one whose manifest cannot be read is none."""
+        return sorted(int(path.name) for path in self.generations.glob("*") if path.name.isdigit() and _is_whole(path))
 
     def next_id(self) -> int:
         """A number that no generation ever had, also none that is gone."""
@@ -122,26 +137,19 @@ class Store:
     def manifest(self, generation: int) -> Manifest:
         return Manifest.from_json(json.loads((self.path(generation) / "manifest.json").read_text()))
 
-    def foreign(self, manifest: Manifest) -> list[str]:
-        """What stands where this manifest's links and unit would go and was not put there by this module."""
-        ours = self.journal.exists()
-        found = []
-        for link, target in self.links(manifest).items():
-            if link.is_symlink():
-                if not ours and link.readlink() != target:
-                    found.append(f"{link} is a link to {link.readlink()}")
-            elif link.exists():
-                found.append(f"{link} exists")
-        packaged = [self.host / directory / "systemd/system" / self.unit.name for directory in ("usr/lib", "lib")]
-        # A daemon from the distribution keeps the distribution's unit; ours goes before it.
-        units = [self.unit, *packaged] if manifest.release else [self.unit]
-        if not ours:
-            found += [f"{unit} exists" for unit in units if unit.exists()][:1]
-        return found
+    def others(self, generation: int) -> list[Manifest]:
+        """The manifests of all other generations that are kept."""
+        return [self.manifest(other) for other in self.ids() if other != generation]
 
-    def drift(self, manifest: Manifest, account: Account) -> list[Drift]:
-        """How the disk differs from ``manifest``, the one in force."""
-        return [*self.damage(manifest, account), *self._drift_outside(manifest, account)]
+    def drift(self, manifest: Manifest, account: Account, keep: int) -> Iterator[Drift]:
+        """How the host differs from ``manifest``, the one in force, and what an interrupted run left."""
+        yield from self.damage(manifest, account)
+        yield from self._drift_of_skeleton(manifest.generation)
+        yield from self.outside.drift(manifest, self.others(manifest.generation), account)
+        for path in [*self._surplus(keep), *map(self.releases.path, self._unused())]:
+            yield Drift(str(path), "is no longer needed")
+        for path in self._rotated_secrets(manifest):
+            yield Drift(str(path), "is a secret that was rotated")
 
     def damage(self, manifest: Manifest, account: Account) -> list[Drift]:
         """How a kept generation and its release differ from what they were made as."""
@@ -150,7 +158,7 @@ class Store:
     def _drift_inside(self, manifest: Manifest, gid: int) -> Iterator[Drift]:
         root = self.path(manifest.generation)
         for path, fact in manifest.files.items():
-            how = _file_drift(root / path, fact, gid if path.startswith("etc/") else 0)
+            how = drift_of_file(root / path, fact, gid if path.startswith("etc/") else 0)
             if how:
                 yield Drift(str(root / path), how, Action.parse(fact.action), staged=True)
         declared = {root / path for path in manifest.files}
@@ -171,18 +179,11 @@ class Store:
         for how in self.releases.damage(version):
             yield Drift(str(self.releases.path(version)), how, Action.RESTART)
 
-    def _drift_outside(self, manifest: Manifest, account: Account) -> Iterator[Drift]:
-        for link, target in self.links(manifest).items():
-            actual = link.readlink() if link.is_symlink() else None
-            if actual != target:
-                yield Drift(str(link), f"points at {actual or 'nothing'} instead of {target}")
-        for directory in manifest.data:
-            if not Path(directory).is_dir():
-                yield Drift(directory, "is missing", Action.RESTART)
-            elif (owner := Path(directory).stat().st_uid) != account.uid:
-                yield Drift(directory, f"belongs to {owner} instead of {account.uid}", Action.RESTART)
-        if (how := _file_drift(self.unit, manifest.files["unit"], 0)) is not None:
-            yield Drift(str(self.unit), how, Action.RESTART)
+    def _drift_of_skeleton(self, generation: int) -> Iterator[Drift]:
+        root = self.path(generation)
+        for path, mode in [*self._skeleton(), (root, 0o755), (root / "manifest.json", 0o600)]:
+            if how := drift_of_mode(path, mode, 0):
+                yield Drift(str(path), how, staged=path.is_relative_to(root))
 
     # --- changing it
 
@@ -204,7 +205,7 @@ class Store:
             directory.chmod(ETC_MODE)
         if manifest.release:
             (staged / "release").symlink_to(_release_target(manifest.release.version))
-        (staged / "manifest.json").write_text(json.dumps(manifest.to_json(), indent=1) + "\n")
+        (staged / "manifest.json").write_bytes(_manifest_file(manifest))
         (staged / "manifest.json").chmod(0o600)  # it has the hashes of secrets
         staged.chmod(0o755)
         fsync_tree(staged)
@@ -214,37 +215,32 @@ class Store:
         staged.rename(self.path(generation))
         fsync_path(self.generations)
 
-    def make_data(self, directory: Path, account: Account) -> None:
-        """Make a data directory, or give one to the account; what is in it stays as it is."""
-        if directory.is_dir():
-            os.chown(directory, account.uid, account.gid)
-            return
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        staged = directory.with_name(f".{directory.name}.new")
-        staged.mkdir(mode=0o700, exist_ok=True)
-        os.chown(staged, account.uid, account.gid)
-        staged.rename(directory)
-
     def switch(self, generation: int) -> None:
-        """Put a generation in force: one rename; then the unit's copy and the links, which the journal covers."""
+        """Put a generation in force: one rename; then what leads there from outside, which the journal covers."""
         link_durable(self.current, Path("generations", str(generation)))
-        manifest = self.manifest(generation)
-        if _file_drift(self.unit, manifest.files["unit"], 0):
-            write_durable(self.unit, (self.path(generation) / "unit").read_bytes(), 0o644)
-        for link, target in self.links(manifest).items():
-            if not (link.is_symlink() and link.readlink() == target):
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link_durable(link, target)
+        unit = (self.path(generation) / "unit").read_bytes()
+        self.outside.put_right(self.manifest(generation), unit, self.others(generation))
 
     def withdraw(self) -> None:
         """Take the generation in force, the unit and the links away; generations and data stay."""
         generation = self.current_id()
-        if generation is not None:
-            for link in self.links(self.manifest(generation)):
-                if link.is_symlink():
-                    link.unlink()
-        self.unit.unlink(missing_ok=True)
+        self.outside.remove(None if generation is None else self.manifest(generation))
         self.current.unlink(missing_ok=True)
+
+    @contextmanager
+    def way_back(self) -> Iterator[Path]:
+        """A file that holds room on the disk while a generation is tried: to be removed before rolling back.
+
+        Raises:
+            OSError: there is no such room; nothing was changed.
+        """
+        reserve = self.root / ".reserve"
+        try:
+            with reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+            yield reserve
+        finally:
+            reserve.unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Remove all generations, releases and, last, the journal; data directories are elsewhere and stay."""
@@ -254,19 +250,53 @@ class Store:
         shutil.rmtree(self.root)
 
     def prune(self, keep: int) -> None:
-        """Keep the generation in force, the ``keep`` that were proven last, and the releases they run."""
+        """Keep the generation in force, the ``keep`` that were proven last, and the releases they run.
+
+        A kept generation takes over a secret that was rotated; one that would need a secret which is gone is removed.
+        """
+        for path in self._surplus(keep):
+            remove(path)
+        if (current := self.current_id()) is not None:
+            self._renew_secrets(current)
+        for version in self._unused():
+            self.releases.remove(version)
+
+    def _surplus(self, keep: int) -> list[Path]:
+        """Generations that are not kept, and what begins with a dot: it was being made, or being removed."""
         complete = self.ids()
         proven = [generation for generation in planning.history(self.records()) if generation in complete]
-        kept = {self.current_id(), *proven[-keep:]}
-        for entry in self.generations.glob("*"):
-            if not (entry.name.isdigit() and int(entry.name) in kept):
-                remove(entry)
+        kept = {str(generation) for generation in (self.current_id(), *proven[-keep:])}
+        generations = (path for path in self.generations.glob("*") if path.name not in kept)
+        return sorted([*generations, *self.root.glob(".*"), *self.releases.root.glob(".*")])
+
+    def _unused(self) -> list[str]:
+        """The releases that no generation runs."""
         releases = [self.manifest(generation).release for generation in self.ids()]
         used = {release.version for release in releases if release}
-        for version in self.releases.versions():
-            if version not in used:
-                self.releases.remove(version)
-        self.releases.sweep()
+        return [version for version in self.releases.versions() if version not in used]
+
+    def _rotated_secrets(self, current: Manifest) -> dict[Path, Manifest]:
+        """The secret files of kept generations that are no longer what is in force, and whose they are."""
+        return {
+            self.path(other.generation) / path: other
+            for other in self.others(current.generation)
+            for path, fact in other.files.items()
+            if (now := current.files.get(path)) != fact and (fact.secret or (now and now.secret))
+        }
+
+    def _renew_secrets(self, generation: int) -> None:
+        facts, root = self.manifest(generation).files, self.path(generation)
+        for place, other in self._rotated_secrets(self.manifest(generation)).items():
+            kept = self.path(other.generation)
+            path = str(place.relative_to(kept))
+            if path not in facts or not place.is_file():
+                remove(kept)
+                continue
+            gid = (root / path).stat().st_gid
+            write_durable(place, (root / path).read_bytes(), int(facts[path].mode, 8), gid)
+            manifest = self.manifest(other.generation)
+            renewed = replace(manifest, files={**manifest.files, path: facts[path]})
+            write_durable(kept / "manifest.json", _manifest_file(renewed), 0o600)
 
     # --- the journal
 
@@ -300,32 +330,18 @@ class Store:
                 continue
         return found
 
-    def links(self, manifest: Manifest) -> dict[Path, Path]:
-        """All links that lead into the configuration in force, and where they point."""
-        further = {Path(link): Path(target) for link, target in manifest.links.items()}
-        return {self.etc: self._etc_target(), **further}
-
-    def _etc_target(self) -> Path:
-        return self.current / "etc"
-
 
 def _release_target(version: str) -> Path:
     return Path("../../releases", version)
 
 
-def _file_drift(path: Path, fact: FileFact, gid: int) -> str | None:
-    """How one file differs from its fact, in words; ``None`` when it does not."""
+def _is_whole(generation: Path) -> bool:
     try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return "is missing"
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a regular file"
-    if sha256(path.read_bytes()) != fact.sha256:
-        return "was edited by hand"
-    mode = f"{stat.S_IMODE(status.st_mode):04o}"
-    if mode != fact.mode:
-        return f"mode is {mode} instead of {fact.mode}"
-    if (status.st_uid, status.st_gid) != (0, gid):
-        return f"owner is {status.st_uid}:{status.st_gid} instead of 0:{gid}"
-    return None
+        Manifest.from_json(json.loads((generation / "manifest.json").read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _manifest_file(manifest: Manifest) -> bytes:
+    return (json.dumps(manifest.to_json(), indent=1) + "\n").encode()

@@ -144,27 +144,29 @@ class Plan:
 UNCHANGED = Plan(stage=False, action=Action.NONE, reasons=())
 
 
-def plan(declared: Manifest, observed: Observed, *, allow_downgrade: bool = False) -> Plan:
+def plan(declared: Manifest, observed: Observed, *, allow_downgrade: bool = False, adopt: bool = False) -> Plan:
     """Decide how ``declared`` comes into force.
 
     Raises:
         Refusal: the host holds what we did not put there, or the release is older than the one in force.
     """
-    if observed.foreign:
+    if observed.foreign and not adopt:
         raise Refusal(
             "this host already holds what this role did not put there: "
             + "; ".join(observed.foreign)
-            + ". Move it away first (data is never touched), then run again."
+            + ". Nothing was changed. Move it away first, or have it taken over with daemon_adopt: true: files go to "
+            "/var/backups/tds, data is kept and used."
         )
+    adopted = tuple(f"taken over: {found}" for found in observed.foreign)
     current = observed.current
     if current is None:
-        return Plan(stage=True, action=Action.RESTART, reasons=("first installation",))
+        return Plan(stage=True, action=Action.RESTART, reasons=("first installation", *adopted))
     _refuse_downgrade(declared, current, allow_downgrade)
 
     changes = list(_changes(declared, current))
     pending = [] if observed.owed is None else [("the last run was not proven", observed.owed)]
     drift = [(str(found), found.action) for found in observed.drift]
-    causes = [*changes, *pending, *drift]
+    causes = [*changes, *pending, *drift, *((found, Action.NONE) for found in adopted)]
     if not causes:
         return UNCHANGED
     return Plan(

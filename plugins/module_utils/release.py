@@ -6,6 +6,7 @@ written last, makes it complete: the archive's sha256 and, per file, sha256 and 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -26,7 +27,8 @@ CHUNK = 1 << 20
 MAX_ARCHIVE = 1 << 30
 MAX_UNPACKED = 4 << 30
 MAX_MEMBERS = 20_000
-FETCH_TIMEOUT_S = 20
+FETCH_TIMEOUT_S = 20  # without an answer, or without a byte
+FETCH_WHOLE_S = 900  # for one archive, however steadily it drips
 FETCH_TRIES = 3
 
 
@@ -92,7 +94,7 @@ class Releases:
                 if not (path.is_file() and os.access(path, os.X_OK)):
                     raise ReleaseError(f"{archive.name} has no executable {binary!r}")
             fsync_tree(staged)
-            self._set_aside(release.version)
+            self.remove(release.version)
             staged.rename(self.path(release.version))
         except (tarfile.TarError, EOFError, OSError) as error:
             raise ReleaseError(f"{archive.name} cannot be unpacked: {error}") from error
@@ -101,21 +103,13 @@ class Releases:
         write_durable(self._record_path(release.version), self._facts(release), 0o644)
 
     def remove(self, version: str) -> None:
-        self._set_aside(version)
-        self.sweep()
-
-    def sweep(self) -> None:
-        """Remove what an interrupted run left: nothing that is in use begins with a dot."""
-        for leftover in self.root.glob(".*"):
-            remove(leftover)
-
-    def _set_aside(self, version: str) -> None:
         """Take a release out of use in one rename; the processes that run it go on."""
         self._record_path(version).unlink(missing_ok=True)
         if self.path(version).exists():
             aside = self.root / f".{version}.removed"
             remove(aside)
             self.path(version).rename(aside)
+            remove(aside)
 
     def versions(self) -> list[str]:
         return sorted(entry.name for entry in self.root.glob("*") if entry.is_dir() and entry.name[0] != ".")
@@ -137,20 +131,55 @@ def fetch(url: str, destination: Path) -> int:
     """Download ``url`` (http, https) to ``destination``; bytes fetched.
 
     Raises:
-        ReleaseError: after three tries, or at once when the server says that it does not have it.
+        ReleaseError: after three tries, or at once when another try cannot do better.
     """
-    reason = ""
+    reason, end = "", time.monotonic() + FETCH_WHOLE_S
     for attempt in range(FETCH_TRIES):
         if attempt:
             time.sleep(attempt)
         try:
-            with open_url(url, timeout=FETCH_TIMEOUT_S) as response, destination.open("wb") as file:
-                return _copy(response, file, MAX_ARCHIVE)
+            # As it is stored: a server that calls a .tar.gz an encoding would have it unpacked on the way.
+            with (
+                open_url(url, timeout=FETCH_TIMEOUT_S, decompress=False) as response,
+                destination.open("wb") as file,
+            ):
+                return _receive(response, file, end)
         except Exception as error:  # noqa: BLE001  urllib, ssl, socket and http.client each raise their own
             reason = str(error) or type(error).__name__
-            if getattr(error, "code", None) in (401, 403, 404, 410):
+            if _is_final(error) or time.monotonic() > end:
                 break
     raise ReleaseError(f"{url} cannot be fetched: {reason}. Check artifact_source, or name a directory that holds it.")
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the server does not have it, or this host cannot take it."""
+    if isinstance(error, ReleaseError) or getattr(error, "code", None) in (401, 403, 404, 410):
+        return True
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _receive(response: Any, file: IO[bytes], end: float) -> int:
+    """Copy what a server sends, within bounds of time and disk; bytes received.
+
+    Raises:
+        ReleaseError: it is a page, or more than an archive may be.
+        OSError: it came too slowly, or broke off.
+    """
+    kind = response.headers.get("Content-Type", "")
+    if kind.startswith("text/html"):
+        raise ReleaseError(f"the answer is a web page ({kind}) and no archive")
+    total = 0
+    while chunk := response.read1(CHUNK):
+        total += len(chunk)
+        if total > MAX_ARCHIVE:
+            raise ReleaseError(f"it is larger than {MAX_ARCHIVE >> 20} MiB")
+        if time.monotonic() > end:
+            raise TimeoutError(f"only {total} bytes came in {FETCH_WHOLE_S} s")
+        file.write(chunk)
+    announced = int(response.headers.get("Content-Length") or total)
+    if total < announced:
+        raise OSError(f"it broke off after {total} of {announced} bytes")
+    return total
 
 
 def unpack(archive: Path, destination: Path) -> None:
@@ -179,7 +208,7 @@ def unpack(archive: Path, destination: Path) -> None:
                 raise ReleaseError(f"{archive.name} unpacks to more than {MAX_UNPACKED >> 30} GiB")
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as file:
-                _copy(cast("IO[bytes]", tar.extractfile(member)), file, member.size)
+                shutil.copyfileobj(cast("IO[bytes]", tar.extractfile(member)), file, CHUNK)
             target.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
 
 
@@ -192,17 +221,6 @@ def _below_top(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, Path]]:
             yield member, Path(*path.parts[1:])
         elif not member.isdir():
             yield member, path
-
-
-def _copy(source: IO[bytes], target: IO[bytes], limit: int) -> int:
-    """Copy at most ``limit`` bytes; more is refused."""
-    total = 0
-    while chunk := source.read(CHUNK):
-        total += len(chunk)
-        if total > limit:
-            raise ReleaseError(f"more than {limit} bytes")
-        target.write(chunk)
-    return total
 
 
 def _sha256(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .plan import Action, Drift
 
-SHOWN = "ActiveState,SubState,MainPID,NRestarts,UnitFileState,LoadState,NeedDaemonReload,InvocationID"
+SHOWN = "ActiveState,SubState,MainPID,NRestarts,UnitFileState,LoadState,NeedDaemonReload,FragmentPath"
 COMMAND_TIMEOUT_S = 300  # longer than a stop may take (TimeoutStopSec, 90 s unless set)
 
 
@@ -35,6 +35,8 @@ class Service:
     def __init__(self, name: str) -> None:
         self.name = name
         self.unit = f"{name}.service"
+        # A unit that was loaded from elsewhere (the distribution's) is not ours, and systemd does not notice that.
+        self._fragments = (None, "", "/dev/null", f"/etc/systemd/system/{self.unit}")
 
     def state(self) -> State:
         shown = dict(line.split("=", 1) for line in self._systemctl("show", f"--property={SHOWN}").splitlines())
@@ -46,7 +48,7 @@ class Service:
             restarts=int(shown.get("NRestarts") or 0),
             enabled=shown.get("UnitFileState") == "enabled",
             masked=shown.get("LoadState") == "masked",
-            stale=shown.get("NeedDaemonReload") == "yes",
+            stale=shown.get("NeedDaemonReload") == "yes" or shown.get("FragmentPath") not in self._fragments,
             executable=_executable(pid),
         )
 
@@ -83,7 +85,30 @@ class Service:
         if action is Action.NONE:
             return
         self._systemctl("reset-failed", check=False)
-        self._systemctl("reload" if action is Action.RELOAD else "restart")
+        try:
+            self._systemctl("reload" if action is Action.RELOAD else "restart")
+        except ServiceError as error:
+            # What dies of a reload may end the job before it ends by itself, or after: the reason is the same.
+            if action is Action.RELOAD and not self.state().active:
+                raise ServiceError("the process exited") from error
+            raise
+
+    def stop(self) -> None:
+        self._systemctl("stop")
+
+    def retire(self) -> None:
+        """Stop a service for good: it starts neither at boot nor when its package is upgraded."""
+        self._systemctl("disable", "--now", "--quiet")
+        self._systemctl("mask", "--quiet", check=False)  # one that an administrator wrote cannot be masked
+
+    def restore(self, before: State) -> None:
+        """Have a service do again what it did before: after a retirement, or when its unit is back in its place."""
+        self._systemctl("unmask", "--quiet")
+        self.forget()
+        if before.enabled:
+            self._systemctl("enable", "--quiet")
+        if before.active:
+            self._systemctl("restart")
 
     def remove(self) -> None:
         """Stop, disable and forget; for a service whose unit file is about to go."""
@@ -100,13 +125,13 @@ class Service:
         """The last journal lines of the service, oldest first."""
         command = ["journalctl", "--unit", self.unit, "--lines", str(lines), "--output", "cat", "--quiet", "--no-pager"]
         try:
-            return _run(command).stdout.splitlines()
+            return run(command).stdout.splitlines()
         except ServiceError as error:  # a reason to tell, none to fail for
             return [str(error)]
 
     def _systemctl(self, verb: str, *options: str, unit: bool = True, check: bool = True) -> str:
         command = ["systemctl", verb, *options, *([self.unit] if unit else [])]
-        done = _run(command)
+        done = run(command)
         if check and done.returncode:
             raise ServiceError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
@@ -121,7 +146,7 @@ def verify_unit(text: str, name: str, staging: Path) -> str | None:
     path = staging / f"{name}.service"
     path.write_text(text)
     try:
-        done = _run(["systemd-analyze", "verify", "--man=no", str(path)])
+        done = run(["systemd-analyze", "verify", "--man=no", str(path)])
     finally:
         path.unlink()
     return "\n".join(line for line in (done.stdout + done.stderr).splitlines() if path.name in line) or None
@@ -151,7 +176,7 @@ def _executable(pid: int) -> str:
         return ""
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a command of systemd.
 
     Raises:

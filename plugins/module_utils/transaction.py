@@ -10,14 +10,17 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import plan as planning
+from .accounts import Account, make_account
+from .adoption import Adoption, Finding, findings
 from .declaration import Declaration, validate
 from .durable import remove
-from .generation import Account, Store
+from .generation import Store
+from .outside import own
 from .plan import Action, Manifest, Observed, Plan, Refusal, Release
 from .proof import Unproven, get, prove
 from .release import fetch
@@ -67,26 +70,33 @@ class Transaction:
         """Bring the declaration into force, or leave the host as it is.
 
         Raises:
-            Refusal: a checker, the plan or the pin says no; nothing was changed.
+            Refusal: a checker, the plan, the pin or the host says no; nothing was changed.
             ArchiveNeeded: call again with ``archive_file``; nothing was changed.
             NotProven: it was switched and not proven, and undone.
         """
-        observed = self._observe(declared.manifest, declared.account)
-        decided = planning.plan(declared.manifest, observed, allow_downgrade=declared.allow_downgrade)
+        observed, found = self._observe(declared.manifest, declared)
+        decided = planning.plan(
+            declared.manifest, observed, allow_downgrade=declared.allow_downgrade, adopt=declared.adopt
+        )
         outcome = self._outcome(decided, observed.current, declared)
         if not decided.changed:
             return outcome
         if check_mode:
             outcome.not_validated = self._rehearse(declared)
             return outcome
-        self.store.prepare()
+        adoption = Adoption(self.store, self.service, found)
         try:
-            if release := self._release_to_obtain(declared):
-                outcome.fetched_bytes = self._obtain(release, declared.archive)
-            outcome.after = observed.current.generation if observed.current else 0
-            if decided.stage:
-                outcome.after = self._stage(declared, self.store.next_id())
-            self._switch(outcome.after, decided.action, declared.account, declared.redacted)
+            with _nothing_was_changed():
+                adoption.refuse_without_room(declared.manifest)
+                self.store.prepare()
+                if release := self._release_to_obtain(declared):
+                    outcome.fetched_bytes = self._obtain(release, declared.archive)
+                if not declared.account.exists:
+                    declared = replace(declared, account=make_account(declared.account.name))
+                outcome.after = observed.current.generation if observed.current else 0
+                if decided.stage:
+                    outcome.after = self._stage(declared, self.store.next_id())
+            self._switch(outcome.after, decided.action, declared.account, adoption, declared.redacted)
         finally:
             # What cannot be removed now must not hide the reason, and goes with the next run.
             with suppress(OSError):
@@ -96,10 +106,14 @@ class Transaction:
     def previous(self, account: Account, check_mode: bool = False) -> Outcome:
         """Go back to the generation that was proven before the one in force, passing over what was edited since.
 
+        A host that has nothing of this daemon stays as it is.
+
         Raises:
             Refusal: there is none.
             NotProven: it was switched and not proven, and undone.
         """
+        if not self.store.is_there():
+            return Outcome()
         current = self.store.current_id()
         kept = [self.store.manifest(generation) for generation in self.store.ids()]
         order = planning.history(self.store.records())
@@ -108,10 +122,13 @@ class Transaction:
         if not whole:
             raise Refusal(f"no generation before {current} is kept, was proven, and is as it was made")
         target = max(whole, key=lambda manifest: order.index(manifest.generation))
-        decided = planning.plan(target, self._observe(target, account), allow_downgrade=True)
-        outcome = Outcome(True, decided.action, current, target.generation, decided.reasons)
+        declared = self._kept(target, account)
+        observed, found = self._observe(target, declared)
+        decided = planning.plan(target, observed, allow_downgrade=True)
+        outcome = self._outcome(decided, observed.current, declared)
+        outcome.after = target.generation
         if not check_mode:
-            self._switch(target.generation, decided.action, account)
+            self._switch(target.generation, decided.action, account, Adoption(self.store, self.service, found))
         return outcome
 
     def absent(self, check_mode: bool = False) -> Outcome:
@@ -128,19 +145,29 @@ class Transaction:
 
     # --- compare
 
-    def _observe(self, wanted: Manifest, account: Account) -> Observed:
-        foreign = self.store.foreign(wanted)
+    def _observe(self, wanted: Manifest, declared: Declaration) -> tuple[Observed, list[Finding]]:
+        account = declared.account
+        found = findings(self.store, wanted, account, declared.predecessors)
+        foreign = tuple(str(finding) for finding in found)
         current = self.store.current_id()
         if current is None:
-            return Observed(foreign=foreign)
+            return Observed(foreign=foreign), found
         manifest = self.store.manifest(current)
         release = self.store.releases.path(manifest.release.version) if manifest.release else None
-        return Observed(
+        observed = Observed(
             current=manifest,
-            drift=[*self.store.drift(manifest, account), *self.service.drift(release)],
+            drift=[*self.store.drift(manifest, account, declared.keep), *self.service.drift(release)],
             owed=planning.owed(self.store.records(), current),
             foreign=foreign,
         )
+        return observed, found
+
+    def _kept(self, manifest: Manifest, account: Account) -> Declaration:
+        """A generation that is on the host, as a declaration."""
+        root = self.store.path(manifest.generation)
+        contents = {path: (root / path).read_bytes() for path in manifest.files}
+        keep = len(self.store.ids())
+        return Declaration(manifest, contents, sources={}, checks=[], account=account, keep=keep)
 
     def _outcome(self, decided: Plan, current: Manifest | None, declared: Declaration) -> Outcome:
         before = current.generation if current else None
@@ -154,7 +181,7 @@ class Transaction:
         new, old = declared.manifest.files, current.files if current else {}
         root = self.store.path(current.generation) if current else Path("/nonexistent")
         for path in sorted({*new, *old, *_paths_below(root, "etc")}):
-            on_disk = self.store.unit if path == "unit" else root / path
+            on_disk = self.store.outside.unit if path == "unit" else root / path
             before = on_disk.read_bytes() if current and on_disk.is_file() else b""
             after = declared.contents.get(path, b"")
             if before != after:
@@ -162,7 +189,9 @@ class Transaction:
                 secret = any(fact.secret for fact in facts)
                 if not facts:  # an undeclared file may hold anything, a secret too
                     before = b"(not declared)\n"
-                shown = str(self.store.etc / path[4:]) if path.startswith("etc/") else f"{self.store.name}: {path}"
+                shown = (
+                    str(self.store.outside.etc / path[4:]) if path.startswith("etc/") else f"{self.store.name}: {path}"
+                )
                 yield {
                     "before_header": shown,
                     "after_header": shown,
@@ -228,7 +257,7 @@ class Transaction:
         if self._release_to_obtain(declared):
             return "not validated: the release that checks it is not on this host yet"
         account = declared.account
-        if account.name != "root" and not account.uid:
+        if not account.exists:
             return f"not validated: the user {account.name} is not on this host yet"
         with _scratch(self.store) as scratch:
             validate(declared, scratch.stage(declared.manifest, declared.contents, account.gid), self.store)
@@ -237,25 +266,35 @@ class Transaction:
     # --- switch, act, prove; or back
 
     def _switch(
-        self, target: int, action: Action, account: Account, redacted: Callable[[str], str] = lambda text: text
+        self,
+        target: int,
+        action: Action,
+        account: Account,
+        adoption: Adoption,
+        redacted: Callable[[str], str] = lambda text: text,
     ) -> None:
         fallback = planning.last_proven(self.store.records())
-        try:
-            self._apply(target, action, account)
-        except (Unproven, ServiceError, OSError) as failure:
-            words = redacted("\n".join(self.service.last_words()))
-            rolled_back, told = self._roll_back(target, fallback, action, account)
-            raise NotProven(
-                f"generation {target} of {self.store.name} is not proven: {failure}\n{told}\n"
-                f"The last lines of its journal:\n{words}",
-                rolled_back=rolled_back,
-            ) from failure
+        with ExitStack() as stack:
+            with _nothing_was_changed():
+                reserve = stack.enter_context(self.store.way_back())
+            try:
+                adoption.take_over(self.store.manifest(target), account)
+                self._apply(target, action, account)
+            except (Unproven, ServiceError, OSError) as failure:
+                reserve.unlink(missing_ok=True)
+                words = redacted("\n".join(self.service.last_words()))
+                rolled_back, told = self._roll_back(target, fallback, action, account, adoption)
+                raise NotProven(
+                    f"generation {target} of {self.store.name} is not proven: {failure}\n{told}\n"
+                    f"The last lines of its journal:\n{words}",
+                    rolled_back=rolled_back,
+                ) from failure
 
     def _apply(self, target: int, action: Action, account: Account) -> None:
         manifest = self.store.manifest(target)
         self.store.record("switch", **{"from": self.store.current_id(), "to": target, "action": str(action)})
         for directory in manifest.data:
-            self.store.make_data(Path(directory), account)
+            own(Path(directory), account)
         self.store.switch(target)
         self.service.load_if_needed()
         acted_at = time.time() if action is not Action.NONE else None
@@ -264,7 +303,9 @@ class Transaction:
         self._prove(manifest, acted_at)
         self.store.record("proven", generation=target)
 
-    def _roll_back(self, target: int, fallback: int | None, action: Action, account: Account) -> tuple[bool, str]:
+    def _roll_back(
+        self, target: int, fallback: int | None, action: Action, account: Account, adoption: Adoption
+    ) -> tuple[bool, str]:
         """Undo a switch: whether that went well, and what is in force now. What was never proven is pruned after."""
         if fallback == target:
             return False, "It was in force before and stays; there is nothing newer to undo."
@@ -273,8 +314,10 @@ class Transaction:
                 self.service.remove()
                 self.store.withdraw()
                 self.service.forget()
+                adoption.undo()
                 self.store.record("withdrawn", generation=target)
-                return True, "It was the first installation and has been withdrawn."
+                there = "; what was there before is back" if adoption.found else ""
+                return True, f"It was the first installation and has been withdrawn{there}."
             alive = self.service.state().active  # a dead process takes no reload
             self._apply(fallback, action if alive else Action.RESTART, account)
         except (Unproven, ServiceError, OSError) as failure:
@@ -309,6 +352,15 @@ def _progress(url: str | None) -> str | None:
         with suppress(Exception):  # not answering yet is no progress
             return get(url)
     return None
+
+
+@contextmanager
+def _nothing_was_changed() -> Iterator[None]:
+    """What the host lacks (room, inodes, a disk that can be written to) refuses a change before it begins."""
+    try:
+        yield
+    except OSError as error:
+        raise Refusal(f"this host cannot take the change, and nothing was changed: {error}") from error
 
 
 @contextmanager

@@ -147,6 +147,46 @@ options:
     description: Accept a release that is older than the one in force.
     type: bool
     default: false
+  adopt:
+    description:
+      - Take over what an earlier installation left where this one goes. Files are moved to
+        C(/var/backups/tds/<name>-<time>/), units stopped, data kept and given to O(user). It is all put back when the
+        generation is not proven. Otherwise such a host is refused, with a list of what was found.
+    type: bool
+    default: false
+  predecessors:
+    description: Where earlier installations of this daemon are known to keep things.
+    type: dict
+    default: {}
+    suboptions:
+      units:
+        description: Names of other units that do the same job.
+        type: list
+        elements: str
+        default: []
+      paths:
+        description: Files of theirs, such as binaries.
+        type: list
+        elements: path
+        default: []
+      data:
+        description: Directories of their data; the first that holds any becomes the first of O(data).
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          path:
+            description: The directory.
+            type: path
+            required: true
+          holds:
+            description: The entry that shows that it holds data.
+            type: str
+            required: true
+  run_by:
+    description: Set by the action plugin; who runs this, for the run record.
+    type: str
+    default: ""
   archive_file:
     description: Set by the action plugin; the archive on the host, sent from the controller.
     type: path
@@ -218,16 +258,22 @@ not_validated:
 """
 
 import os
-import pwd
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account, find_account
+from ansible_collections.tds.monitoring.plugins.module_utils.adoption import Predecessors
 from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
-from ansible_collections.tds.monitoring.plugins.module_utils.generation import Account, Busy, Store, sha256
+from ansible_collections.tds.monitoring.plugins.module_utils.drift import sha256
+from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import FileFact, Manifest, Refusal, Release
 from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES
+from ansible_collections.tds.monitoring.plugins.module_utils.record import append
 from ansible_collections.tds.monitoring.plugins.module_utils.release import ReleaseError
 from ansible_collections.tds.monitoring.plugins.module_utils.service import Service, ServiceError
 from ansible_collections.tds.monitoring.plugins.module_utils.transaction import (
@@ -282,6 +328,22 @@ ARGUMENTS: dict[str, Any] = {
     "progress_url": {"type": "str"},
     "keep": {"type": "int", "default": 3},
     "allow_downgrade": {"type": "bool", "default": False},
+    "adopt": {"type": "bool", "default": False},
+    "predecessors": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "units": {"type": "list", "elements": "str", "default": []},
+            "paths": {"type": "list", "elements": "path", "default": []},
+            "data": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"path": {"type": "path", "required": True}, "holds": {"type": "str", "required": True}},
+            },
+        },
+    },
+    "run_by": {"type": "str", "default": ""},
     "archive_file": {"type": "path"},
 }
 
@@ -324,6 +386,8 @@ def declaration(params: dict[str, Any], account: Account) -> Declaration:
         account=account,
         keep=params["keep"],
         allow_downgrade=params["allow_downgrade"],
+        adopt=params["adopt"],
+        predecessors=Predecessors(**params["predecessors"]),
     )
 
 
@@ -356,36 +420,19 @@ def _refuse_bad_names(params: dict[str, Any]) -> None:
         raise Refusal(f"keep is {params['keep']}: keep at least 2, or there is nothing to go back to")
 
 
-def find_account(name: str, check_mode: bool) -> Account:
-    """The service's account; in check mode also one that is yet to be made.
-
-    Raises:
-        Refusal: there is no such account.
-    """
-    try:
-        found = pwd.getpwnam(name)
-    except KeyError:
-        if check_mode:
-            return Account(name)
-        raise Refusal(f"user {name!r} is not on this host: make the account first") from None
-    return Account(name, found.pw_uid, found.pw_gid)
-
-
 def execute(module: AnsibleModule) -> Outcome:
-    params = module.params
+    params, check_mode = module.params, module.check_mode
     archive_file = Path(params["archive_file"]) if params["archive_file"] else None
     store = Store(params["name"])
     transaction = Transaction(store, Service(params["name"]), archive_file)
-    if params["state"] == "present":
-        declared = declaration(params, find_account(params["user"], module.check_mode))
-        with store.locked(module.check_mode):
-            return transaction.present(declared, module.check_mode)
-    with store.locked(module.check_mode):
+    declared = declaration(params, find_account(params["user"])) if params["state"] == "present" else None
+    with store.locked(check_mode):
+        if declared:
+            return transaction.present(declared, check_mode)
         if params["state"] == "absent":
-            return transaction.absent(module.check_mode)
+            return transaction.absent(check_mode)
         current = store.current_id()
-        user = store.manifest(current).user if current else params["user"]
-        return transaction.previous(find_account(user, check_mode=False), module.check_mode)
+        return transaction.previous(find_account(store.manifest(current).user if current else "root"), check_mode)
 
 
 class DiscreetModule(AnsibleModule):  # type: ignore[misc]
@@ -412,13 +459,39 @@ def failure(error: Exception) -> str:
     return "refused" if isinstance(error, (Refusal, ReleaseError)) else "failed"
 
 
+@contextmanager
+def recorded(module: AnsibleModule) -> Iterator[dict[str, Any]]:
+    """Adds a run that changed the host, or tried to, to its run record; what is put into the answer goes into it."""
+    name, started = module.params["name"], time.monotonic()
+    store = Store(name)
+    before = store.current_id()
+    facts: dict[str, Any] = {}
+    try:
+        yield facts
+    finally:
+        if facts and not module.check_mode:
+            generation = {"before": before, "after": store.current_id()}
+            who = {"daemon": name, "by": module.params["run_by"], "state": module.params["state"]}
+            try:
+                append({**who, "generation": generation, **facts, "seconds": round(time.monotonic() - started, 1)})
+            except OSError as error:  # the run is over; its record is no reason to call it failed
+                module.warn(f"{name}: this run is not in the run record: {error}")
+
+
 def main() -> None:
     module = DiscreetModule(
         argument_spec=ARGUMENTS, required_if=[("state", "present", ("unit",))], supports_check_mode=True
     )
     os.umask(0o022)
     try:
-        outcome = execute(module)
+        with recorded(module) as run:
+            try:
+                outcome = execute(module)
+            except (Refusal, ReleaseError, Busy, NotProven, ServiceError, OSError) as error:
+                run |= {"result": failure(error), "why": [str(error).partition("\n")[0]]}
+                raise
+            if outcome.changed:
+                run |= {"result": "proven", "action": str(outcome.action), "why": list(outcome.reasons)}
     except ArchiveNeeded as need:
         module.exit_json(changed=False, needs_archive=str(need))
     except (Refusal, ReleaseError, Busy, NotProven, ServiceError, OSError) as error:

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.tds.monitoring.plugins.module_utils import declaration
+from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account
 from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
-from ansible_collections.tds.monitoring.plugins.module_utils.generation import Account, Busy, Store, sha256
+from ansible_collections.tds.monitoring.plugins.module_utils.drift import sha256
+from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import (
     Action,
     Drift,
@@ -66,6 +68,13 @@ class FakeService(Service):
         self.runs = None
 
     def forget(self) -> None: ...
+
+    def stop(self) -> None:
+        self.acted.append("stop")
+        self.runs = None
+
+    def restore(self, before: State) -> None:
+        self.acted.append(f"restore {before.active}")
 
     def last_words(self, lines: int = 10) -> list[str]:  # noqa: ARG002
         return ["panic: last words"]
