@@ -41,20 +41,34 @@ class Run:
 Play = Callable[..., Run]
 
 
-def run_playbook(*options: str, **variables: Any) -> Run:
-    """Run the scenario's converge playbook with further options and extra variables."""
+def begin_playbook(*options: str, **variables: Any) -> subprocess.Popen[str]:
+    """Start the scenario's converge playbook with further options and extra variables, as a process group."""
     inventories = [ROOT / "inventories/lab", *sorted(SCENARIO.glob("inventory"))]
     command = ["ansible-playbook", str(SCENARIO / "converge.yml"), *options]
     command += [option for inventory in inventories for option in ("--inventory", str(inventory))]
     if variables:
         command += ["--extra-vars", json.dumps(variables)]
     plain = {**os.environ, "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}  # Molecule wants colours
-    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=plain,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run_playbook(*options: str, **variables: Any) -> Run:
+    """Run the scenario's converge playbook to its end."""
+    with begin_playbook(*options, **variables) as play:
+        output, _nothing = play.communicate(timeout=300)
     recap = {
         host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)}
-        for host, counts in re.findall(r"^(\S+) +: (ok=.*)$", done.stdout, re.MULTILINE)
+        for host, counts in re.findall(r"^(\S+) +: (ok=.*)$", output, re.MULTILINE)
     }
-    return Run(done.returncode, done.stdout + done.stderr, recap)
+    return Run(play.returncode, output, recap)
 
 
 def lab(*words: str) -> str:
@@ -106,6 +120,11 @@ def exposure(host: Host, name: str) -> float:
     """The score of `systemd-analyze security`."""
     shown = host.check_output("systemd-analyze security --no-pager %s", f"{name}.service")
     return float(re.search(r"exposure level for \S+: ([\d.]+)", shown)[1])  # type: ignore[index]
+
+
+def run_record(host: Host) -> list[dict[str, Any]]:
+    """The runs that changed a daemon of the host or tried to, oldest first."""
+    return [json.loads(line) for line in host.check_output("cat /var/log/tds/runs.jsonl").splitlines()]
 
 
 def running(host: Host, name: str) -> str:

@@ -142,9 +142,8 @@ class Adoption:
     def refuse_without_room(self, manifest: Manifest) -> None:
         """Raise a Refusal when data must be copied to another filesystem and does not fit there."""
         for source, target in self._moves(manifest):
-            place = _existing(target)
-            if source.stat().st_dev != place.stat().st_dev:
-                needed, free = _size(source), shutil.disk_usage(place).free
+            if not _on_one_filesystem(source, target):
+                needed, free = _size(source), shutil.disk_usage(_existing(target)).free
                 if needed > free:
                     raise Refusal(
                         f"{source} holds {needed >> 20} MiB, and at {target} {free >> 20} MiB are free: make room, or "
@@ -195,7 +194,7 @@ class Adoption:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             target.rmdir()
-        if source.stat().st_dev == target.parent.stat().st_dev:
+        if _on_one_filesystem(source, target.parent):
             source.rename(target)
             self._steps_back.append(lambda: target.rename(source))
             return
@@ -222,6 +221,10 @@ def _owner(unit: Path) -> str:
 
 def _existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _on_one_filesystem(source: Path, target: Path) -> bool:
+    return source.stat().st_dev == _existing(target).stat().st_dev
 
 
 def _size(directory: Path) -> int:

@@ -28,11 +28,20 @@ from .accounts import Account
 from .drift import drift_of_file, drift_of_mode
 from .durable import fsync_path, fsync_tree, link_durable, remove, write_durable
 from .outside import Outside
-from .plan import Action, Drift, Manifest
+from .plan import Action, Drift, Manifest, Refusal
 from .release import Releases
 
 ETC_MODE = 0o750
 RESERVE_BYTES = 256 << 10
+
+
+@contextmanager
+def before_the_switch() -> Iterator[None]:
+    """What the host lacks (room, inodes, a disk that can be written to) refuses a change before it begins."""
+    try:
+        yield
+    except OSError as error:
+        raise Refusal(f"this host cannot take the change, and nothing was changed: {error}") from error
 
 
 class Busy(Exception):
@@ -78,8 +87,9 @@ class Store:
         if check_mode and not self.root.exists():
             yield
             return
-        self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock := self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        with before_the_switch():
+            self.root.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock := self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

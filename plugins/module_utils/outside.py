@@ -84,7 +84,7 @@ class Outside:
         ]
 
     def _temporaries(self, manifest: Manifest) -> list[Path]:
-        places = [self.root / "current", self.unit, *self.links(manifest)]
+        places = [self.unit, *self.links(manifest)]
         return [path for place in places if os.path.lexists(path := temporary(place))]
 
     # --- putting it right

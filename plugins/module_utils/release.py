@@ -27,9 +27,11 @@ CHUNK = 1 << 20
 MAX_ARCHIVE = 1 << 30
 MAX_UNPACKED = 4 << 30
 MAX_MEMBERS = 20_000
+ELF_HEADER = 20  # bytes, up to and with the machine
 FETCH_TIMEOUT_S = 20  # without an answer, or without a byte
 FETCH_WHOLE_S = 900  # for one archive, however steadily it drips
 FETCH_TRIES = 3
+HOST_IS_SICK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # no fault of the archive or its source
 
 
 class ReleaseError(Exception):
@@ -78,7 +80,8 @@ class Releases:
         """Unpack a local archive as that release, in place of what stood there.
 
         Raises:
-            ReleaseError: wrong sha256, unsafe or damaged archive, or a binary is not in it.
+            ReleaseError: wrong sha256, unsafe or damaged archive, or a binary is not in it or cannot run here.
+            OSError: this host cannot take it.
         """
         actual = _sha256(archive)
         if actual != release.sha256:
@@ -93,10 +96,14 @@ class Releases:
                 path = staged / binary
                 if not (path.is_file() and os.access(path, os.X_OK)):
                     raise ReleaseError(f"{archive.name} has no executable {binary!r}")
+                if reason := _cannot_run(path):
+                    raise ReleaseError(f"{archive.name}: {binary} {reason}")
             fsync_tree(staged)
             self.remove(release.version)
             staged.rename(self.path(release.version))
         except (tarfile.TarError, EOFError, OSError) as error:
+            if getattr(error, "errno", None) in HOST_IS_SICK:
+                raise
             raise ReleaseError(f"{archive.name} cannot be unpacked: {error}") from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
@@ -132,6 +139,7 @@ def fetch(url: str, destination: Path) -> int:
 
     Raises:
         ReleaseError: after three tries, or at once when another try cannot do better.
+        OSError: this host cannot take it.
     """
     reason, end = "", time.monotonic() + FETCH_WHOLE_S
     for attempt in range(FETCH_TRIES):
@@ -144,7 +152,9 @@ def fetch(url: str, destination: Path) -> int:
                 destination.open("wb") as file,
             ):
                 return _receive(response, file, end)
-        except Exception as error:  # noqa: BLE001  urllib, ssl, socket and http.client each raise their own
+        except Exception as error:  # urllib, ssl, socket and http.client each raise their own
+            if getattr(error, "errno", None) in HOST_IS_SICK:
+                raise
             reason = str(error) or type(error).__name__
             if _is_final(error) or time.monotonic() > end:
                 break
@@ -152,10 +162,8 @@ def fetch(url: str, destination: Path) -> int:
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether the server does not have it, or this host cannot take it."""
-    if isinstance(error, ReleaseError) or getattr(error, "code", None) in (401, 403, 404, 410):
-        return True
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    """Whether another try cannot do better."""
+    return isinstance(error, ReleaseError) or getattr(error, "code", None) in (401, 403, 404, 410)
 
 
 def _receive(response: Any, file: IO[bytes], end: float) -> int:
@@ -221,6 +229,19 @@ def _below_top(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, Path]]:
             yield member, Path(*path.parts[1:])
         elif not member.isdir():
             yield member, path
+
+
+def _cannot_run(path: Path) -> str | None:
+    """Why the kernel would not start an executable; systemd cannot tell, once the sandbox has closed its log."""
+    with path.open("rb") as file, Path("/proc/self/exe").open("rb") as ours:
+        head, own = file.read(ELF_HEADER), ours.read(ELF_HEADER)
+    if head.startswith(b"\x7fELF") and (head[4], head[18:20]) != (own[4], own[18:20]):  # class and machine
+        return "is built for another architecture than this host's"
+    if head.startswith(b"#!"):
+        interpreter = path.read_bytes().splitlines()[0][2:].split()[0].decode(errors="replace")
+        if not Path(interpreter).exists():
+            return f"needs {interpreter}, which this host has not got"
+    return None
 
 
 def _sha256(path: Path) -> str:

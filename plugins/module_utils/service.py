@@ -133,7 +133,9 @@ class Service:
         command = ["systemctl", verb, *options, *([self.unit] if unit else [])]
         done = run(command)
         if check and done.returncode:
-            raise ServiceError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+            # The first line; what follows sends the reader to journalctl, whose words are shown anyway.
+            words = (done.stderr.strip() or done.stdout.strip()).partition("\n")[0]
+            raise ServiceError(f"{' '.join(command)}: {words}")
         return done.stdout
 
 

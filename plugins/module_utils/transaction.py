@@ -19,7 +19,7 @@ from .accounts import Account, make_account
 from .adoption import Adoption, Finding, findings
 from .declaration import Declaration, validate
 from .durable import remove
-from .generation import Store
+from .generation import Store, before_the_switch
 from .outside import own
 from .plan import Action, Manifest, Observed, Plan, Refusal, Release
 from .proof import Unproven, get, prove
@@ -86,7 +86,7 @@ class Transaction:
             return outcome
         adoption = Adoption(self.store, self.service, found)
         try:
-            with _nothing_was_changed():
+            with before_the_switch():
                 adoption.refuse_without_room(declared.manifest)
                 self.store.prepare()
                 if release := self._release_to_obtain(declared):
@@ -275,7 +275,7 @@ class Transaction:
     ) -> None:
         fallback = planning.last_proven(self.store.records())
         with ExitStack() as stack:
-            with _nothing_was_changed():
+            with before_the_switch():
                 reserve = stack.enter_context(self.store.way_back())
             try:
                 adoption.take_over(self.store.manifest(target), account)
@@ -352,15 +352,6 @@ def _progress(url: str | None) -> str | None:
         with suppress(Exception):  # not answering yet is no progress
             return get(url)
     return None
-
-
-@contextmanager
-def _nothing_was_changed() -> Iterator[None]:
-    """What the host lacks (room, inodes, a disk that can be written to) refuses a change before it begins."""
-    try:
-        yield
-    except OSError as error:
-        raise Refusal(f"this host cannot take the change, and nothing was changed: {error}") from error
 
 
 @contextmanager

@@ -413,6 +413,9 @@ def _refuse_bad_names(params: dict[str, Any]) -> None:
     paths = [file["path"] for file in [*params["files"], *params["secret_files"]]]
     if twice := sorted({path for path in paths if paths.count(path) > 1}):
         raise Refusal(f"files: {', '.join(twice)} is declared twice")
+    flags = f"/opt/tds/{params['name']}/current/env"
+    if flags not in params["unit"]:
+        raise Refusal(f"unit does not read its flags: add EnvironmentFile={flags} to its [Service]")
     reloaded = [file["path"] for file in [*params["files"], *params["secret_files"]] if file["action"] == "reload"]
     if reloaded and "\nExecReload=" not in params["unit"]:
         raise Refusal(f"files: {', '.join(reloaded)} takes a reload, and the unit has no ExecReload=")

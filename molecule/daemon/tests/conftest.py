@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.hosts import ROOT
+from tests.hosts import ROOT, Play, Run
+from tests.little_server import SERVER, URL
 
 
 @pytest.fixture
@@ -49,5 +50,28 @@ def module() -> Callable[..., dict[str, Any]]:
         done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, check=False, timeout=60)
         result: dict[str, Any] = json.loads(done.stdout.split("=> ", 1)[1])
         return result
+
+    return run
+
+
+@pytest.fixture
+def declare(play: Play, release: Callable[[str, str], dict[str, Any]]) -> Callable[..., Run]:
+    """Runs the play on the bare host with the little server, in that version and with that value."""
+
+    def run(*options: str, version: str = "1.0.0", value: int = 1, program: str = SERVER, **variables: Any) -> Run:
+        declaration = {
+            **release(version, program.replace("VERSION", version)),
+            "daemon_arguments": ["19301"],
+            "daemon_environment": {},
+            "daemon_files": [{"path": "value", "content": f"{value}\n", "action": "reload"}],
+            "daemon_secret_files": [],
+            "daemon_links": {},
+            "daemon_checks": [],
+            "daemon_proof": [
+                {"url": URL, "metric": {"name": "probe_value", "value": value}},
+                {"url": URL, "metric": {"name": "probe_version", "labels": {"version": version}}},
+            ],
+        }
+        return play(*options, probe_hosts="bare1", **declaration | variables)
 
     return run

@@ -8,75 +8,14 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from tests.hosts import Play, Run, installation, page, series, unit
+from tests.hosts import Run, installation, unit
+from tests.little_server import served, server
 
 testinfra_hosts = ["ansible://bare1"]
 
-URL = "http://127.0.0.1:19301/"
 DOOMED = "#!/bin/sh\necho I am doomed >&2\nexit 1\n"
-SERVER = """\
-#!/usr/bin/python3 -I
-# A daemon as small as can be: it reads its configuration at the start and at SIGHUP, and serves it.
-import http.server
-import pathlib
-import signal
-import sys
-
-
-class Page(http.server.BaseHTTPRequestHandler):
-    value = ""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(f'probe_value {self.value}\\nprobe_version{{version="VERSION"}} 1\\n'.encode())
-
-
-def read(*_):
-    Page.value = pathlib.Path("/etc/probe/value").read_text().strip()
-
-
-read()
-signal.signal(signal.SIGHUP, read)
-with pathlib.Path("/srv/probe/data/starts").open("a") as starts:
-    starts.write("VERSION\\n")
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Page).serve_forever()
-"""
-
-Release = Callable[[str, str], dict[str, Any]]
 Module = Callable[..., dict[str, Any]]
 Declare = Callable[..., Run]
-
-
-@pytest.fixture
-def declare(play: Play, release: Release) -> Declare:
-    """Runs the play on the bare host with the little server, in that version and with that value."""
-
-    def run(*options: str, version: str = "1.0.0", value: int = 1, program: str = SERVER, **variables: Any) -> Run:
-        declaration = {
-            **release(version, program.replace("VERSION", version)),
-            "daemon_arguments": ["19301"],
-            "daemon_environment": {},
-            "daemon_files": [{"path": "value", "content": f"{value}\n", "action": "reload"}],
-            "daemon_secret_files": [],
-            "daemon_links": {},
-            "daemon_checks": [],
-            "daemon_proof": [
-                {"url": URL, "metric": {"name": "probe_value", "value": value}},
-                {"url": URL, "metric": {"name": "probe_version", "labels": {"version": version}}},
-            ],
-        }
-        return play(*options, probe_hosts="bare1", **declaration | variables)
-
-    return run
-
-
-def served(host: Host) -> dict[str, float]:
-    return series(page(host, URL))
-
-
-def server(version: str, value: float) -> dict[str, float]:
-    return {"probe_value": value, f'probe_version{{version="{version}"}}': 1}
 
 
 def assert_nothing_is_installed(host: Host) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tds.monitoring.plugins.module_utils import declaration
+from ansible_collections.tds.monitoring.plugins.module_utils import adoption, declaration
 from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account
+from ansible_collections.tds.monitoring.plugins.module_utils.adoption import Predecessors
 from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
 from ansible_collections.tds.monitoring.plugins.module_utils.drift import sha256
 from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store
@@ -44,12 +45,13 @@ class FakeService(Service):
         super().__init__(store.name)
         self.store, self.broken = store, set[str]()
         self.acted: list[str] = []
+        self.etc_file = "main.conf"
         self.runs: str | None = None
 
     def act(self, action: Action) -> None:
         self.acted.append(str(action))
         if action is not Action.NONE:
-            self.runs = (self.store.etc_in_force() / "main.conf").read_text()
+            self.runs = (self.store.etc_in_force() / self.etc_file).read_text()
             if self.runs == "refused by systemd":
                 raise ServiceError("exec format error")
 
@@ -96,7 +98,8 @@ class Host:
         self.transaction = Transaction(self.store, self.service)
 
     def declare(self, conf: str = "one", action: str = "reload", **changes: Any) -> Declaration:
-        contents = {"unit": b"[Service]\n", "env": b"ARGS=''\n", "etc/main.conf": conf.encode()}
+        unit = f"[Service]\nEnvironmentFile={self.root}/opt/tds/demo/current/env\n"
+        contents = {"unit": unit.encode(), "env": b"ARGS=''\n", "etc/main.conf": conf.encode()}
         facts = {path: FileFact(sha256(content), "0644") for path, content in contents.items()}
         facts["etc/main.conf"] = replace(facts["etc/main.conf"], mode="0640", action=action)
         declared = Declaration(
@@ -236,14 +239,8 @@ def test_a_hand_edit_shows_in_the_diff(host: Host) -> None:
 
 
 def test_a_secret_never_shows(host: Host) -> None:
-    def secret(conf: str) -> Declaration:
-        declared = host.declare(conf)
-        files = {**declared.manifest.files}
-        files["etc/main.conf"] = replace(files["etc/main.conf"], secret=True)
-        return replace(declared, manifest=replace(declared.manifest, files=files))
-
-    first = host.transaction.present(secret("hunter2"))
-    second = host.transaction.present(secret("hunter3"))
+    first = host.transaction.present(secretive(host.declare("hunter2")))
+    second = host.transaction.present(secretive(host.declare("hunter3")))
     assert "hunter" not in json.dumps([first.diff, second.diff])
     assert second.diff
 
@@ -422,6 +419,351 @@ def test_a_checker_that_quotes_a_secret_is_not_quoted(host: Host) -> None:
 
 def test_a_file_name_is_no_warning(host: Host) -> None:
     assert host.transaction.present(host.declare(checks=[Check(["echo", "Checking memory-warnings.yml"])])).changed
+
+
+def with_link(declared: Declaration, link: Path, target: str = "x") -> Declaration:
+    return replace(declared, manifest=replace(declared.manifest, links={str(link): target}))
+
+
+def test_a_link_that_left_the_declaration_leaves_the_host(host: Host) -> None:
+    link = host.root / "srv/link"
+    host.transaction.present(with_link(host.declare(), link))
+    assert link.is_symlink()
+    host.transaction.present(host.declare())
+    assert not link.is_symlink()
+    link.symlink_to("x")  # an interrupted run left it
+    outcome = host.transaction.present(host.declare())
+    assert outcome.reasons == (f"{link}: is not declared any more",)
+    assert not link.is_symlink()
+
+
+def test_a_link_that_is_the_users_own_stays(host: Host) -> None:
+    link = host.root / "srv/link"
+    host.transaction.present(with_link(host.declare(), link))
+    link.unlink()
+    link.symlink_to("elsewhere")
+    host.transaction.present(host.declare())
+    assert str(link.readlink()) == "elsewhere"
+
+
+@pytest.mark.parametrize("place", ["etc/systemd/system", "run/systemd/system", "etc/systemd/system.control"])
+def test_a_drop_in_is_told_and_moved_to_the_backup(host: Host, place: str) -> None:
+    host.transaction.present(host.declare())
+    drop_in = host.root / place / "demo.service.d/override.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("[Service]\nEnvironment=PASSWORD=hunter2\n")
+    shown = host.transaction.present(host.declare(), check_mode=True)
+    assert (shown.reasons, shown.action) == ((f"{drop_in}: is a drop-in that is not declared",), Action.RESTART)
+    assert "hunter2" not in json.dumps(shown.diff)
+    host.transaction.present(host.declare())
+    (kept,) = host.root.glob(f"var/backups/tds/demo-*/{place}/demo.service.d/override.conf")
+    assert "hunter2" in kept.read_text()
+    assert host.store.outside.backup.stat().st_mode & 0o077 == 0
+    assert not drop_in.parent.exists()
+    assert not host.transaction.present(host.declare()).changed
+
+
+def test_modes_and_owners_of_our_own_directories_are_put_right(host: Host) -> None:
+    host.transaction.present(host.declare())
+    (host.root / "opt/tds").chmod(0o777)
+    os.chown(host.store.generations, 1, 1)
+    host.store.journal.chmod(0o666)
+    outcome = host.transaction.present(host.declare())
+    assert sorted(outcome.reasons) == [
+        f"{host.root}/opt/tds/demo/generations: owner is 1:1 instead of 0:0",
+        f"{host.root}/opt/tds/demo/journal: mode is 0666 instead of 0644",
+        f"{host.root}/opt/tds: mode is 0777 instead of 0755",
+    ]
+    assert outcome.action is Action.NONE
+    assert not host.transaction.present(host.declare()).changed
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "."])
+def test_a_generation_that_others_can_look_into_is_made_anew(host: Host, name: str) -> None:
+    host.transaction.present(host.declare())
+    (host.store.path(1) / name).chmod(0o777)
+    assert "mode is 0777" in " ".join(host.transaction.present(host.declare()).reasons)
+    assert host.in_force() == (2, "one")
+
+
+def test_a_generation_whose_manifest_is_lost_is_none_and_the_next_run_makes_another(host: Host) -> None:
+    host.transaction.present(host.declare())
+    (host.store.path(1) / "manifest.json").write_text('{"files": ')
+    assert host.transaction.present(host.declare()).changed
+    assert (host.store.ids(), host.in_force()) == ([2], (2, "one"))
+
+
+LEFTOVERS = [
+    "opt/tds/demo/.reserve",
+    "opt/tds/demo/.current.new",
+    "opt/tds/demo/generations/7",
+    "opt/tds/demo/releases/.demo.tar.gz",
+    "opt/tds/demo/releases/0.9/demo",
+    "etc/.demo.new",
+    "etc/systemd/system/.demo.service.new",
+]
+
+
+@pytest.mark.parametrize("leftover", LEFTOVERS)
+def test_what_a_killed_run_left_goes_with_the_next(host: Host, leftover: str) -> None:
+    host.transaction.present(host.declare())
+    before = host.tree()
+    path = host.root / leftover
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    outcome = host.transaction.present(host.declare())
+    assert len(outcome.reasons) == 1
+    assert outcome.action is Action.NONE
+    assert host.tree() == before
+    assert not host.transaction.present(host.declare()).changed
+
+
+# --- secrets
+
+
+def secretive(declared: Declaration) -> Declaration:
+    """The same with main.conf as a secret file."""
+    files = {**declared.manifest.files}
+    files["etc/main.conf"] = replace(files["etc/main.conf"], secret=True)
+    return replace(declared, manifest=replace(declared.manifest, files=files))
+
+
+def passwords(host: Host) -> dict[int, str]:
+    return {generation: (host.store.path(generation) / "etc/main.conf").read_text() for generation in host.store.ids()}
+
+
+def test_a_rotated_secret_is_gone_from_the_generations_that_are_kept(host: Host) -> None:
+    host.transaction.present(host.declare("was no secret yet"))
+    host.transaction.present(secretive(host.declare("hunter2")))
+    host.transaction.present(secretive(host.declare("hunter3")))
+    assert passwords(host) == {1: "hunter3", 2: "hunter3", 3: "hunter3"}
+    assert not host.transaction.present(secretive(host.declare("hunter3"))).changed
+    assert host.transaction.previous(ROOT).after == 2
+    assert host.in_force() == (2, "hunter3")
+
+
+def test_a_generation_that_would_need_a_secret_which_is_gone_is_not_kept(host: Host) -> None:
+    host.transaction.present(secretive(host.declare("hunter2")))
+    declared = host.declare()
+    files = {path: fact for path, fact in declared.manifest.files.items() if path != "etc/main.conf"}
+    files["etc/other.conf"] = declared.manifest.files["etc/main.conf"]
+    contents = {**declared.contents, "etc/other.conf": declared.contents["etc/main.conf"]}
+    host.service.etc_file = "other.conf"
+    host.transaction.present(replace(declared, manifest=replace(declared.manifest, files=files), contents=contents))
+    assert host.store.ids() == [2]
+
+
+def test_a_secret_that_an_interrupted_run_did_not_purge_is_purged_by_the_next(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.transaction.present(secretive(host.declare("hunter2")))
+    with monkeypatch.context() as patch:
+        patch.setattr(host.store, "prune", lambda _keep: None)
+        host.transaction.present(secretive(host.declare("hunter3")))
+    assert passwords(host) == {1: "hunter2", 2: "hunter3"}
+    outcome = host.transaction.present(secretive(host.declare("hunter3")))
+    assert outcome.reasons == (f"{host.store.path(1)}/etc/main.conf: is a secret that was rotated",)
+    assert set(passwords(host).values()) == {"hunter3"}
+
+
+# --- a host that cannot take it
+
+
+def no_room(*_arguments: Any, **_options: Any) -> Any:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("what", ["_stage", "_obtain", "way_back", "prepare"])
+def test_a_host_without_room_is_refused_before_the_switch(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    host.transaction.present(host.declare("one"))
+    archive, pin = tool_archive(tmp_path / "tool.tar.gz", "1.0")
+    before, journal = host.tree(), host.store.records()
+    transaction = Transaction(host.store, host.service, archive)
+    owner = host.store if hasattr(host.store, what) else transaction
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, what, no_room)
+        with pytest.raises(Refusal, match=r"nothing was changed: \[Errno 28\] No space left on device"):
+            transaction.present(with_release(host.declare("two"), Release("1.0", pin, ("tool",))))
+    assert (host.tree(), host.store.records(), host.in_force()) == (before, journal, (1, "one"))
+
+
+def test_room_for_the_way_back_is_held_while_a_generation_is_tried_and_freed_before_going_back(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.transaction.present(host.declare("one"))
+    host.service.broken = {"breaks"}
+    reserve, held = host.store.root / ".reserve", []
+    act = host.service.act
+
+    def look_and_act(action: Action) -> None:
+        held.append(reserve.exists())
+        act(action)
+
+    monkeypatch.setattr(host.service, "act", look_and_act)
+    with pytest.raises(NotProven):
+        host.transaction.present(host.declare("breaks"))
+    assert held == [True, False]
+    assert not reserve.exists()
+
+
+def test_a_checker_that_is_killed_refuses(host: Host) -> None:
+    with pytest.raises(Refusal, match="killed: Killed"):
+        host.transaction.present(host.declare(checks=[Check(["sh", "-c", "kill -KILL $$"])]))
+
+
+def test_a_checker_without_end_is_ended_with_all_that_it_started(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declaration, "CHECK_TIMEOUT_S", 0.3)
+    pid = host.root / "pid"
+    with pytest.raises(Refusal, match=r"did not finish in 0\.3 s"):
+        host.transaction.present(host.declare(checks=[Check(["sh", "-c", f"sleep 60 & echo $! >{pid}; wait"])]))
+    state = Path("/proc", pid.read_text().strip(), "stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+# --- what an earlier installation left
+
+
+@pytest.fixture
+def occupied(host: Host) -> Host:
+    """A host that somebody set up before: configuration, unit, a binary, data."""
+    for path, text in {
+        "etc/demo/demo.conf": "theirs",
+        "etc/systemd/system/demo.service": "[Service]\nExecStart=/usr/local/bin/demo\n",
+        "usr/local/bin/demo": "binary",
+        "var/lib/demo/wal/1": "samples",
+    }.items():
+        (host.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (host.root / path).write_text(text)
+    data = host.root / "var/lib/demo"
+    for place in (data, *data.rglob("*")):
+        os.chown(place, 77, 77)
+    host.service.runs = "theirs"
+    return host
+
+
+def adopting(host: Host, conf: str = "one", adopt: bool = True) -> Declaration:
+    data = [{"path": "/var/lib/empty", "holds": "wal"}, {"path": "/var/lib/demo", "holds": "wal"}]
+    predecessors = Predecessors(paths=["/usr/local/bin/demo"], data=data).below(host.root)
+    return replace(host.declare(conf), adopt=adopt, predecessors=predecessors)
+
+
+def owners(directory: Path) -> set[int]:
+    return {path.stat().st_uid for path in (directory, *directory.rglob("*"))}
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_an_earlier_installation_is_refused_with_a_list_of_it(occupied: Host, check_mode: bool) -> None:
+    before = occupied.tree()
+    with pytest.raises(Refusal, match="daemon_adopt") as told:
+        occupied.transaction.present(adopting(occupied, adopt=False), check_mode)
+    for found in (
+        "etc/demo exists",
+        "etc/systemd/system/demo.service exists",
+        "usr/local/bin/demo is of an earlier installation",
+        "var/lib/demo holds data",
+    ):
+        assert f"{occupied.root}/{found}" in str(told.value)
+    assert (occupied.tree(), occupied.service.runs) == (before, "theirs")
+
+
+def test_an_earlier_installation_is_taken_over_with_its_data(occupied: Host) -> None:
+    outcome = occupied.transaction.present(adopting(occupied))
+    assert f"taken over: {occupied.root}/var/lib/demo holds data" in outcome.reasons
+    assert occupied.in_force() == (1, "one")
+    assert (occupied.root / "data/wal/1").read_text() == "samples"
+    assert owners(occupied.root / "data") == {0}
+    backup = occupied.store.outside.backup
+    assert (backup / "etc/demo/demo.conf").read_text() == "theirs"
+    assert (backup / "usr/local/bin/demo").read_text() == "binary"
+    assert "/usr/local/bin/demo" in (backup / "etc/systemd/system/demo.service").read_text()
+    assert occupied.service.acted[:3] == ["stop", "load", "restart"]
+    assert not occupied.transaction.present(adopting(occupied, adopt=False)).changed
+
+
+def test_what_cannot_be_proven_gives_back_what_it_took_over(occupied: Host) -> None:
+    before = {path for path in occupied.tree() if not path.startswith(("opt", "var/backups"))}
+    occupied.service.broken = {"breaks"}
+    with pytest.raises(NotProven, match="withdrawn; what was there before is back"):
+        occupied.transaction.present(adopting(occupied, "breaks"))
+    assert {path for path in occupied.tree() if not path.startswith(("opt", "var/backups"))} == before
+    assert (occupied.root / "etc/demo/demo.conf").read_text() == "theirs"
+    assert owners(occupied.root / "var/lib/demo") == {77}
+    assert occupied.service.acted[-1] == "restore True"
+
+
+def test_data_at_its_own_place_is_given_to_the_account(host: Host) -> None:
+    (host.root / "data/wal").mkdir(parents=True)
+    for path in (host.root / "data", host.root / "data/wal"):
+        os.chown(path, 77, 77)
+    with pytest.raises(Refusal, match=r"data holds data of user 77"):
+        host.transaction.present(host.declare())
+    host.transaction.present(replace(host.declare(), adopt=True))
+    assert owners(host.root / "data") == {0}
+
+
+def test_our_own_data_and_an_empty_filesystem_are_no_earlier_installation(host: Host) -> None:
+    (host.root / "data/lost+found").mkdir(parents=True)
+    os.chown(host.root / "data", 77, 77)
+    host.transaction.present(host.declare())
+    (host.root / "data/wal").touch()
+    host.transaction.absent()
+    assert host.transaction.present(host.declare()).changed
+
+
+def test_data_that_does_not_fit_is_refused_before_anything_is_stopped(
+    occupied: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adoption, "_on_one_filesystem", lambda *_paths: False)
+    monkeypatch.setattr(adoption, "_size", lambda _path: 1 << 60)
+    before = occupied.tree()
+    with pytest.raises(Refusal, match=r"holds \d+ MiB, and at .*data \d+ MiB are free"):
+        occupied.transaction.present(adopting(occupied))
+    assert (occupied.tree(), occupied.service.acted) == (before, [])
+
+
+def test_data_on_another_filesystem_is_copied_and_the_original_stays(
+    occupied: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adoption, "_on_one_filesystem", lambda *_paths: False)
+    occupied.transaction.present(adopting(occupied))
+    assert (occupied.root / "data/wal/1").read_text() == "samples"
+    assert owners(occupied.root / "data") == {0}
+    assert (occupied.root / "var/lib/demo/wal/1").read_text() == "samples"
+
+
+def test_a_unit_that_does_the_same_job_is_found_until_it_is_masked(host: Host) -> None:
+    packaged = host.root / "usr/lib/systemd/system/distribution-demo.service"
+    packaged.parent.mkdir(parents=True)
+    packaged.touch()
+    declared = replace(host.declare(), predecessors=Predecessors(units=["distribution-demo"]))
+    with pytest.raises(Refusal, match=r"distribution-demo\.service does the same job"):
+        host.transaction.present(declared)
+    (host.root / "etc/systemd/system/distribution-demo.service").symlink_to("/dev/null")
+    assert host.transaction.present(declared).changed
+
+
+def test_a_host_that_has_nothing_goes_back_to_nothing(host: Host) -> None:
+    before = host.tree()
+    with host.store.locked():
+        assert not host.transaction.previous(ROOT).changed
+    assert host.tree() - before == {"opt", "opt/tds"}
+
+
+def test_a_refused_first_installation_leaves_no_directory(host: Host) -> None:
+    with pytest.raises(Refusal), host.store.locked():
+        host.transaction.present(host.declare(checks=[Check(["false"])]))
+    assert [path for path in host.tree() if "demo" in path] == []
+
+
+def test_a_full_disk_is_no_reason_to_fail_when_nothing_is_to_be_done(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.transaction.present(host.declare())
+    monkeypatch.setattr(os, "pwrite", no_room)
+    with host.store.locked():
+        assert not host.transaction.present(host.declare()).changed
 
 
 def test_absent_leaves_only_the_data(host: Host) -> None:
