@@ -41,10 +41,11 @@ class Run:
 Play = Callable[..., Run]
 
 
-def begin_playbook(*options: str, **variables: Any) -> subprocess.Popen[str]:
-    """Start the scenario's converge playbook with further options and extra variables, as a process group."""
+def begin_playbook(*options: str, playbook: str = "", **variables: Any) -> subprocess.Popen[str]:
+    """Start a playbook (the scenario's converge playbook, or one of the repository) as a process group."""
     inventories = [ROOT / "inventories/lab", *sorted(SCENARIO.glob("inventory"))]
-    command = ["ansible-playbook", str(SCENARIO / "converge.yml"), *options]
+    path = ROOT / playbook if playbook else SCENARIO / "converge.yml"
+    command = ["ansible-playbook", str(path), *options]
     command += [option for inventory in inventories for option in ("--inventory", str(inventory))]
     if variables:
         command += ["--extra-vars", json.dumps(variables)]
@@ -60,9 +61,9 @@ def begin_playbook(*options: str, **variables: Any) -> subprocess.Popen[str]:
     )
 
 
-def run_playbook(*options: str, **variables: Any) -> Run:
-    """Run the scenario's converge playbook to its end."""
-    with begin_playbook(*options, **variables) as play:
+def run_playbook(*options: str, playbook: str = "", **variables: Any) -> Run:
+    """Run a playbook to its end, with further options and extra variables."""
+    with begin_playbook(*options, playbook=playbook, **variables) as play:
         output, _nothing = play.communicate(timeout=300)
     recap = {
         host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from testinfra.host import Host
 
-from tests.hosts import Play, eventually, lab, lab_name, on, page, run_playbook, unit
+from tests.hosts import Play, Run, eventually, lab, lab_name, on, page, run_playbook, run_record, unit
 
 REDIS = {"redis-trade-state:6379", "redis-instance-state:6380", "redis-signal-stream:6381", "redis-result-stream:6382"}
 
@@ -156,6 +157,35 @@ def test_several_prometheus_roll_out_one_after_the_other_and_stop_at_the_first_f
     assert unit(mon1, "prometheus", "InvocationID") != processes[0]  # it was tried, and rolled back
     assert unit(mon2, "prometheus", "InvocationID") == processes[1]  # it was not even tried
     assert run_playbook().changed == 0
+
+
+def duration_of_redis_down(host: Host) -> int:
+    rules = [rule for group in api(host, "rules")["groups"] for rule in group["rules"]]
+    return int(next(rule["duration"] for rule in rules if rule["name"] == "RedisDown"))
+
+
+def rollback(*options: str, **variables: Any) -> Run:
+    return run_playbook(*options, playbook="playbooks/rollback.yml", **variables)
+
+
+def test_going_back_needs_no_declaration(play: Play, mon1: Host, mon2: Host, restored: None) -> None:  # noqa: ARG001
+    thresholds = {"memory_ratio": 0.8, "sync_latency_seconds": 0.2, "for": "9s"}
+    assert play(prometheus_thresholds=thresholds).code == 0
+    processes = [unit(host, "prometheus", "MainPID") for host in (mon1, mon2)]
+    refused = rollback()
+    assert refused.code != 0
+    assert "daemon is not set: say which one goes back" in refused.output
+    shown = rollback("--check", "--diff", daemon="prometheus")
+    assert (shown.code, shown.recap["mon1"]["changed"]) == (0, 1), shown.output
+    assert "-        for: 9s\n+        for: 5s" in shown.output
+    assert [duration_of_redis_down(host) for host in (mon1, mon2)] == [9, 9]
+    run = rollback(daemon="prometheus")
+    assert {name: counts["changed"] for name, counts in run.recap.items()} == {"mon1": 1, "mon2": 1, "app1": 0}
+    assert [duration_of_redis_down(host) for host in (mon1, mon2)] == [5, 5]
+    assert [unit(host, "prometheus", "MainPID") for host in (mon1, mon2)] == processes  # a reload was enough
+    last = run_record(mon1)[-1]
+    assert (last["state"], last["result"], last["action"]) == ("previous", "proven", "reload")
+    assert last["by"].endswith(f"@{socket.gethostname()}")
 
 
 def all_up(name: str) -> bool:

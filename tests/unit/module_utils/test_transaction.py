@@ -293,6 +293,15 @@ def test_previous_goes_back_and_a_declaration_forward_again(host: Host) -> None:
         host.transaction.previous(ROOT)
 
 
+def test_a_rehearsal_of_going_back_shows_what_would_change(host: Host) -> None:
+    for conf in ("one", "two"):
+        host.transaction.present(host.declare(conf))
+    outcome = host.transaction.previous(ROOT, check_mode=True)
+    (shown,) = outcome.diff
+    assert (shown["before"], shown["after"], outcome.action) == ("two", "one", Action.RELOAD)
+    assert host.in_force() == (2, "two")
+
+
 def test_previous_passes_over_a_generation_that_was_edited_since(host: Host) -> None:
     for conf in ("one", "two", "three"):
         host.transaction.present(host.declare(conf))

@@ -1,0 +1,124 @@
+"""The module's own part: what it takes, what it refuses by name, and what it writes down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.tds.monitoring.plugins.module_utils import record
+from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account
+from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy
+from ansible_collections.tds.monitoring.plugins.module_utils.plan import Refusal
+from ansible_collections.tds.monitoring.plugins.module_utils.transaction import NotProven
+from ansible_collections.tds.monitoring.plugins.modules import daemon_generation as module
+
+UNIT = "[Service]\nEnvironmentFile=/opt/tds/demo/current/env\nExecReload=/bin/kill -HUP $MAINPID\n"
+FILE = {"path": "demo.conf", "content": "x", "mode": "0640", "action": "reload", "source": "demo_settings"}
+RELEASE = {"version": "1.2.3", "archive": "http://a/b.tar.gz", "sha256": "a" * 64, "binaries": ["demo"]}
+
+
+def parameters(**changes: Any) -> dict[str, Any]:
+    defaults = {name: option.get("default") for name, option in module.ARGUMENTS.items()}
+    predecessors: dict[str, Any] = {"units": [], "paths": [], "data": []}
+    return {**defaults, "name": "demo", "unit": UNIT, "predecessors": predecessors, "keep": 3, **changes}
+
+
+def test_the_declaration_has_what_the_parameters_say() -> None:
+    declared = module.declaration(
+        parameters(files=[FILE], secret_files=[FILE | {"path": "key", "content": "y"}], release=RELEASE),
+        Account("d", 7),
+    )
+    manifest = declared.manifest
+    assert sorted(manifest.files) == ["env", "etc/demo.conf", "etc/key", "unit"]
+    assert (manifest.files["etc/key"].secret, manifest.files["etc/demo.conf"].secret) == (True, False)
+    assert (manifest.user, declared.sources["etc/demo.conf"]) == ("d", "demo_settings")
+    assert manifest.release
+    assert (manifest.release.version, declared.archive) == ("1.2.3", "http://a/b.tar.gz")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"name": "../etc"}, "name is '../etc': write lower-case letters"),
+    ({"release": RELEASE | {"sha256": "abc"}}, "release.sha256 is 'abc': write 64 hexadecimal digits"),
+    ({"release": RELEASE | {"version": "../1"}}, "release.version is '../1'"),
+    ({"files": [FILE | {"path": "../passwd"}]}, "files.path is '../passwd': write a path below"),
+    ({"files": [FILE | {"path": "/etc/passwd"}]}, "files.path is '/etc/passwd'"),
+    ({"files": [FILE | {"mode": "640"}]}, "files.mode of demo.conf is '640': write four octal digits"),
+    ({"files": [FILE], "secret_files": [FILE]}, "demo.conf is declared twice"),
+    ({"files": [FILE], "unit": UNIT.replace("ExecReload", "#")}, "demo.conf takes a reload, and the unit has no"),
+    ({"unit": "[Service]\n"}, "add EnvironmentFile=/opt/tds/demo/current/env"),
+    ({"keep": 1}, "keep is 1: keep at least 2"),
+    ({"arguments": ["a b"]}, "argument 'a b'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "told"), REFUSED)
+def test_a_bad_parameter_is_refused_by_its_name(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        module.declaration(parameters(**changes), Account())
+    assert told in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (NotProven("", rolled_back=True), "rolled_back"),
+        (NotProven("", rolled_back=False), "not_proven"),
+        (Busy(""), "busy"),
+        (Refusal(""), "refused"),
+        (OSError(), "failed"),
+    ],
+)
+def test_a_failure_has_one_word(error: Exception, word: str) -> None:
+    assert module.failure(error) == word
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the run record is written, instead of the host's."""
+    monkeypatch.setattr(module, "append", lambda entry: record.append(entry, tmp_path))
+    return tmp_path / record.RUNS
+
+
+def running(check_mode: bool = False) -> SimpleNamespace:
+    """What the record asks of a running module."""
+    warnings: list[str] = []
+    params = {"name": "nobody-has-this", "state": "present", "run_by": "alice@controller"}
+    return SimpleNamespace(params=params, check_mode=check_mode, warn=warnings.append, warnings=warnings)
+
+
+def test_a_run_is_on_record_with_who_and_why(runs: Path) -> None:
+    for result in ("proven", "refused"):
+        with module.recorded(running()) as run:
+            run |= {"result": result, "why": ["because"]}
+    first, second = map(json.loads, runs.read_text().splitlines())
+    assert (first.pop("at"), first.pop("seconds")) != (None, None)
+    assert first == {
+        "daemon": "nobody-has-this",
+        "by": "alice@controller",
+        "state": "present",
+        "generation": {"before": None, "after": None},
+        "result": "proven",
+        "why": ["because"],
+    }
+    assert second["result"] == "refused"
+    assert runs.stat().st_mode & 0o007 == 0
+
+
+def test_a_run_that_changes_nothing_and_a_rehearsal_are_not_on_record(runs: Path) -> None:
+    with module.recorded(running()):
+        pass
+    with module.recorded(running(check_mode=True)) as run:
+        run["result"] = "proven"
+    assert not runs.exists()
+
+
+def test_a_record_that_cannot_be_written_fails_no_run(runs: Path) -> None:
+    runs.parent.parent.mkdir(parents=True)
+    runs.parent.touch()
+    host = running()
+    with module.recorded(host) as run:
+        run["result"] = "proven"
+    assert "not in the run record" in host.warnings[0]
