@@ -99,8 +99,9 @@ class Releases:
                 if reason := _cannot_run(path):
                     raise ReleaseError(f"{archive.name}: {binary} {reason}")
             fsync_tree(staged)
-            self.remove(release.version)
+            aside = self._set_aside(release.version)
             staged.rename(self.path(release.version))
+            remove(aside)
         except (tarfile.TarError, EOFError, OSError) as error:
             if getattr(error, "errno", None) in HOST_IS_SICK:
                 raise
@@ -110,13 +111,16 @@ class Releases:
         write_durable(self._record_path(release.version), self._facts(release), 0o644)
 
     def remove(self, version: str) -> None:
+        remove(self._set_aside(version))
+
+    def _set_aside(self, version: str) -> Path:
         """Take a release out of use in one rename; the processes that run it go on."""
+        aside = self.root / f".{version}.removed"
+        remove(aside)
         self._record_path(version).unlink(missing_ok=True)
         if self.path(version).exists():
-            aside = self.root / f".{version}.removed"
-            remove(aside)
             self.path(version).rename(aside)
-            remove(aside)
+        return aside
 
     def versions(self) -> list[str]:
         return sorted(entry.name for entry in self.root.glob("*") if entry.is_dir() and entry.name[0] != ".")

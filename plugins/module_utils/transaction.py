@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import plan as planning
-from .accounts import Account, make_account
+from .accounts import Account, find_account, make_account
 from .adoption import Adoption, Finding, findings
 from .declaration import Declaration, validate
 from .durable import remove
@@ -96,7 +96,7 @@ class Transaction:
                 outcome.after = observed.current.generation if observed.current else 0
                 if decided.stage:
                     outcome.after = self._stage(declared, self.store.next_id())
-            self._switch(outcome.after, decided.action, declared.account, adoption, declared.redacted)
+            self._switch(outcome.after, decided.action, declared, adoption)
         finally:
             # What cannot be removed now must not hide the reason, and goes with the next run.
             with suppress(OSError):
@@ -128,7 +128,7 @@ class Transaction:
         outcome = self._outcome(decided, observed.current, declared)
         outcome.after = target.generation
         if not check_mode:
-            self._switch(target.generation, decided.action, account, Adoption(self.store, self.service, found))
+            self._switch(target.generation, decided.action, declared, Adoption(self.store, self.service, found))
         return outcome
 
     def absent(self, check_mode: bool = False) -> Outcome:
@@ -265,33 +265,29 @@ class Transaction:
 
     # --- switch, act, prove; or back
 
-    def _switch(
-        self,
-        target: int,
-        action: Action,
-        account: Account,
-        adoption: Adoption,
-        redacted: Callable[[str], str] = lambda text: text,
-    ) -> None:
+    def _switch(self, target: int, action: Action, declared: Declaration, adoption: Adoption) -> None:
         fallback = planning.last_proven(self.store.records())
         with ExitStack() as stack:
             with before_the_switch():
                 reserve = stack.enter_context(self.store.way_back())
             try:
-                adoption.take_over(self.store.manifest(target), account)
-                self._apply(target, action, account)
+                adoption.take_over(self.store.manifest(target), declared.account)
+                self._apply(target, action)
             except (Unproven, ServiceError, OSError) as failure:
                 reserve.unlink(missing_ok=True)
-                words = redacted("\n".join(self.service.last_words()))
-                rolled_back, told = self._roll_back(target, fallback, action, account, adoption)
-                raise NotProven(
+                words = "\n".join(self.service.last_words())
+                rolled_back, told = self._roll_back(target, fallback, action, adoption)
+                message = (
                     f"generation {target} of {self.store.name} is not proven: {failure}\n{told}\n"
-                    f"The last lines of its journal:\n{words}",
-                    rolled_back=rolled_back,
-                ) from failure
+                    f"The last lines of its journal:\n{words}"
+                )
+                raise NotProven(declared.redacted(message), rolled_back=rolled_back) from failure
 
-    def _apply(self, target: int, action: Action, account: Account) -> None:
+    def _apply(self, target: int, action: Action) -> None:
         manifest = self.store.manifest(target)
+        account = find_account(manifest.user)
+        if not account.exists:
+            raise OSError(f"the account {manifest.user} is not on this host any more")
         self.store.record("switch", **{"from": self.store.current_id(), "to": target, "action": str(action)})
         for directory in manifest.data:
             own(Path(directory), account)
@@ -303,9 +299,7 @@ class Transaction:
         self._prove(manifest, acted_at)
         self.store.record("proven", generation=target)
 
-    def _roll_back(
-        self, target: int, fallback: int | None, action: Action, account: Account, adoption: Adoption
-    ) -> tuple[bool, str]:
+    def _roll_back(self, target: int, fallback: int | None, action: Action, adoption: Adoption) -> tuple[bool, str]:
         """Undo a switch: whether that went well, and what is in force now. What was never proven is pruned after."""
         if fallback == target:
             return False, "It was in force before and stays; there is nothing newer to undo."
@@ -319,8 +313,10 @@ class Transaction:
                 there = "; what was there before is back" if adoption.found else ""
                 return True, f"It was the first installation and has been withdrawn{there}."
             alive = self.service.state().active  # a dead process takes no reload
-            self._apply(fallback, action if alive else Action.RESTART, account)
+            self._apply(fallback, action if alive else Action.RESTART)
         except (Unproven, ServiceError, OSError) as failure:
+            if fallback is None:
+                return False, f"It was the first installation and could NOT be withdrawn: {failure}"
             return False, f"Rolled back to generation {fallback}, which is NOT proven either: {failure}"
         return True, f"Rolled back: generation {fallback} is in force and proven."
 

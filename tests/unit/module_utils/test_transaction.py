@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.tds.monitoring.plugins.module_utils import adoption, declaration
+from ansible_collections.tds.monitoring.plugins.module_utils import adoption, declaration, transaction
 from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account
 from ansible_collections.tds.monitoring.plugins.module_utils.adoption import Predecessors
 from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
@@ -358,6 +358,18 @@ def test_whatever_fails_after_the_switch_is_rolled_back(
         host.transaction.present(host.declare("two"))
     assert told.value.rolled_back
     assert host.in_force() == (1, "one")
+
+
+def test_going_back_to_another_account_gives_it_the_data_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = {"root": Account(), "other": Account("other", 7, 7)}
+    monkeypatch.setattr(transaction, "find_account", accounts.get)
+    host.transaction.present(host.declare("one"))
+    host.service.broken = {"breaks"}
+    declared = host.declare("breaks")
+    as_other = replace(declared.manifest, user="other")
+    with pytest.raises(NotProven, match="generation 1 is in force and proven"):
+        host.transaction.present(replace(declared, manifest=as_other, account=accounts["other"]))
+    assert (host.root / "data").stat().st_uid == 0
 
 
 def test_what_was_put_in_force_by_hand_is_proven_by_the_next_run(host: Host) -> None:
