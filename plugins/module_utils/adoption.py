@@ -155,13 +155,11 @@ class Adoption:
         if not self.found:
             return
         self.store.record("adopt", found=[str(found) for found in self.found], backup=str(self.store.outside.backup))
-        before = self.service.state()
         units = {found.path.stem: found.path for found in self.found if found.kind is Kind.UNIT}
         for name in sorted(units.keys() - {self.service.name}):
             self._stop_for_good(Service(name))
-        self._steps_back.append(lambda: self.service.restore(before))
-        if before.active:
-            self.service.stop()
+        if self.store.current_id() is None:  # else it is ours that runs
+            self._stop()
         for found in self.found:
             if found.kind is Kind.OBSTACLE:
                 self._set_aside(found.path)
@@ -181,6 +179,12 @@ class Adoption:
         data = [found.path for found in self.found if found.kind is Kind.DATA]
         return [(path, Path(manifest.data[0])) for path in data if path != Path(manifest.data[0])]
 
+    def _stop(self) -> None:
+        before = self.service.state()
+        self._steps_back.append(lambda: self.service.restore(before))
+        if before.active:
+            self.service.stop()
+
     def _stop_for_good(self, other: Service) -> None:
         before = other.state()
         self._steps_back.append(lambda: other.restore(before))
@@ -188,7 +192,7 @@ class Adoption:
 
     def _set_aside(self, path: Path) -> None:
         kept = self.store.outside.set_aside(path)
-        self._steps_back.append(lambda: self.store.outside.put_back(kept, path))
+        self._steps_back.append(lambda: shutil.move(kept, path))
 
     def _move_data(self, source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

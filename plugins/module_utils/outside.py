@@ -125,11 +125,6 @@ class Outside:
         fsync_path(path.parent)
         return kept
 
-    def put_back(self, kept: Path, path: Path) -> None:
-        """Undo :meth:`set_aside`."""
-        path.unlink(missing_ok=True)  # a link of ours, in which the move would otherwise end
-        shutil.move(kept, path)
-
 
 def own(directory: Path, account: Account) -> None:
     """Make a data directory, or give one and all below it to the account; what is in it stays as it is."""

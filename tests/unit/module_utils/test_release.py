@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -168,11 +169,15 @@ def has_nothing(request: BaseHTTPRequestHandler) -> None:
     request.send_error(404)
 
 
+def is_well(request: BaseHTTPRequestHandler) -> None:
+    sends(request, "application/gzip", b"archive")
+
+
 def is_busy_once(request: BaseHTTPRequestHandler) -> None:
     if len(request.server.asked) == 1:  # type: ignore[attr-defined]
         request.send_error(503)
     else:
-        sends(request, "application/gzip", b"archive")
+        is_well(request)
 
 
 def shows_a_page(request: BaseHTTPRequestHandler) -> None:
@@ -275,3 +280,20 @@ def test_an_unreachable_source_is_told_with_the_remedy(tmp_path: Path, monkeypat
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     with pytest.raises(ReleaseError, match=r"http://127\.0\.0\.1:9/a\.tar\.gz cannot be fetched.*artifact_source"):
         fetch("http://127.0.0.1:9/a.tar.gz", tmp_path / "a")
+
+
+def test_a_host_that_cannot_take_a_release_is_not_the_archives_fault(
+    releases: Releases, mirror: Callable[[Answer], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "unpack", full)
+        with pytest.raises(OSError, match="No space left"):
+            install(releases, BINARY)
+    monkeypatch.setattr(library, "_receive", full)
+    server = mirror(is_well)
+    with pytest.raises(OSError, match="No space left"):
+        fetch(f"http://127.0.0.1:{server.server_port}/a.tar.gz", releases.root / "a")
+    assert len(server.asked) == 1

@@ -438,6 +438,13 @@ def test_a_checker_that_quotes_a_secret_is_not_quoted(host: Host) -> None:
     assert "hunter2" not in str(told.value)
 
 
+def test_a_daemon_that_logs_its_secret_is_not_quoted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.service.broken = {"hunter2"}
+    monkeypatch.setattr(host.service, "last_words", lambda: ["bad password: hunter2"])
+    with pytest.raises(NotProven, match=r"bad password: \(secret\)"):
+        host.transaction.present(secretive(host.declare("hunter2")))
+
+
 def test_a_file_name_is_no_warning(host: Host) -> None:
     assert host.transaction.present(host.declare(checks=[Check(["echo", "Checking memory-warnings.yml"])])).changed
 
@@ -629,6 +636,12 @@ def test_room_for_the_way_back_is_held_while_a_generation_is_tried_and_freed_bef
     assert not reserve.exists()
 
 
+def test_what_cannot_be_removed_does_not_hide_the_reason(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.store, "prune", no_room)
+    with pytest.raises(Refusal, match="false refuses"):
+        host.transaction.present(host.declare(checks=[Check(["false"])]))
+
+
 def test_a_checker_that_is_killed_refuses(host: Host) -> None:
     with pytest.raises(Refusal, match="killed: Killed"):
         host.transaction.present(host.declare(checks=[Check(["sh", "-c", "kill -KILL $$"])]))
@@ -752,6 +765,17 @@ def test_data_on_another_filesystem_is_copied_and_the_original_stays(
     assert (occupied.root / "data/wal/1").read_text() == "samples"
     assert owners(occupied.root / "data") == {0}
     assert (occupied.root / "var/lib/demo/wal/1").read_text() == "samples"
+
+
+def test_what_stands_where_a_new_link_goes_is_taken_over_by_an_installation_too(host: Host) -> None:
+    host.transaction.present(host.declare())
+    link = host.root / "srv/rules"
+    link.mkdir(parents=True)
+    (link / "theirs").touch()
+    declared = replace(with_link(host.declare(), link), adopt=True)
+    assert f"taken over: {link} exists" in host.transaction.present(declared).reasons
+    assert str(link.readlink()) == "x"
+    assert (host.store.outside.backup / "srv/rules/theirs").exists()
 
 
 def test_a_unit_that_does_the_same_job_is_found_until_it_is_masked(host: Host) -> None:
