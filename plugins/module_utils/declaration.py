@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .accounts import Account
-from .adoption import Predecessors
+from .findings import Predecessors
 from .generation import Store
 from .plan import Manifest, Refusal
 from .service import verify_unit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -52,6 +53,30 @@ def write_durable(path: Path, content: bytes, mode: int, gid: int = 0) -> None:
         os.fsync(descriptor)
     staged.rename(path)
     fsync_path(path.parent)
+
+
+def move_durable(source: Path, target: Path) -> None:
+    """Move a file or a directory; the target appears whole or not at all, and the source goes after that."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        staged = temporary(target)
+        remove(staged)
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, staged, symlinks=True)
+        else:
+            shutil.copy2(source, staged, follow_symlinks=False)
+        for place in (source, *source.rglob("*")):
+            copied, facts = staged / place.relative_to(source), place.lstat()
+            os.lchown(copied, facts.st_uid, facts.st_gid)
+        fsync_tree(staged)
+        staged.rename(target)
+        remove(source)
+    fsync_path(target.parent)
+    fsync_path(source.parent)
 
 
 def link_durable(link: Path, target: Path) -> None:

@@ -117,6 +117,7 @@ class Store:
                 if not self.is_there():
                     (self.root / "lock").unlink()
                     self.root.rmdir()
+                    self.root.parent.rmdir()
 
     # --- what is there
 

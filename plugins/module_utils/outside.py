@@ -10,15 +10,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from .accounts import Account
 from .drift import drift_of_file
-from .durable import fsync_path, link_durable, temporary, write_durable
+from .durable import link_durable, move_durable, temporary, write_durable
 from .plan import Action, Drift, Manifest
 
 # Where a drop-in changes one unit: by an administrator, by `systemctl set-property`, until the next boot.
@@ -66,7 +66,7 @@ class Outside:
                 yield Drift(directory, f"belongs to {owner} instead of {account.uid}", Action.RESTART)
         if (how := drift_of_file(self.unit, manifest.files["unit"], 0)) is not None:
             yield Drift(str(self.unit), how, Action.RESTART)
-        for path in self._drop_ins():
+        for path in self.drop_ins():
             yield Drift(str(path), "is a drop-in that is not declared", Action.RESTART)
         for path in self._temporaries(manifest):
             yield Drift(str(path), "is left from an interrupted run")
@@ -76,7 +76,8 @@ class Outside:
         once = {link: target for other in kept for link, target in self.links(other).items() if link not in declared}
         return sorted(link for link, target in once.items() if link.is_symlink() and link.readlink() == target)
 
-    def _drop_ins(self) -> list[Path]:
+    def drop_ins(self) -> list[Path]:
+        """The files that change our unit and are none of ours."""
         return [
             path
             for directory in DROP_INS
@@ -99,10 +100,8 @@ class Outside:
                 link_durable(link, target)
         for link in self._stale_links(manifest, kept):
             link.unlink()
-        for path in self._drop_ins():
+        for path in self.drop_ins():
             self.set_aside(path)
-            with suppress(OSError):  # something else is in there
-                path.parent.rmdir()
         for path in self._temporaries(manifest):
             path.unlink()
 
@@ -114,16 +113,29 @@ class Outside:
         self.unit.unlink(missing_ok=True)
         temporary(self.unit).unlink(missing_ok=True)
 
-    def set_aside(self, path: Path) -> Path:
-        """Move what is not ours to the backup, which only root can enter; where it is now."""
-        kept = self.backup / path.relative_to(self.host)
+    def backup_of(self, path: Path) -> Path:
+        """Where :meth:`set_aside` moves a file or a directory to."""
+        return self.backup / path.relative_to(self.host)
+
+    def set_aside(self, path: Path) -> None:
+        """Move what is not ours to the backup, which only root can enter."""
         self.backup.parent.mkdir(parents=True, exist_ok=True)
         self.backup.mkdir(mode=0o700, exist_ok=True)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, kept)
-        fsync_path(kept.parent)
-        fsync_path(path.parent)
-        return kept
+        move_durable(path, self.backup_of(path))
+        if path.parent.name == f"{self.unit.name}.d":
+            with suppress(OSError):  # something else is in there
+                path.parent.rmdir()
+
+    def put_back(self, kept: Path, path: Path) -> None:
+        """Undo :meth:`set_aside`, if it came that far, and leave no empty backup."""
+        if os.path.lexists(kept):
+            if os.path.lexists(path):  # what a killed move left of it, or somebody made: not ours to remove
+                move_durable(path, temporary(path))
+            move_durable(kept, path)
+        backups = self.backup.parent
+        with suppress(OSError):  # something else is in there
+            for place in takewhile(lambda place: place.is_relative_to(backups) and place != backups, kept.parents):
+                place.rmdir()
 
 
 def own(directory: Path, account: Account) -> None:

@@ -237,6 +237,17 @@ def owed(journal: Sequence[Mapping[str, Any]], current: int) -> Action | None:
     return None if last_proven(journal) == current else Action.RESTART
 
 
+def taken(journal: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The steps (``took``) by which an earlier installation was taken over and which may still have to be undone."""
+    found: list[Mapping[str, Any]] = []
+    for record in journal:
+        if record["event"] in ("proven", "gave_back"):
+            found.clear()
+        elif record["event"] == "took":
+            found.append(record)
+    return found
+
+
 def history(journal: Sequence[Mapping[str, Any]]) -> list[int]:
     """The generations that were proven, each once, the one proven last at the end."""
     found: list[int] = []

@@ -29,6 +29,7 @@ class State:
     masked: bool
     stale: bool
     executable: str
+    loaded: bool = True
 
 
 class Service:
@@ -50,6 +51,7 @@ class Service:
             masked=shown.get("LoadState") == "masked",
             stale=shown.get("NeedDaemonReload") == "yes" or shown.get("FragmentPath") not in self._fragments,
             executable=_executable(pid),
+            loaded=shown.get("LoadState") == "loaded",
         )
 
     def drift(self, release: Path | None) -> list[Drift]:
@@ -68,13 +70,17 @@ class Service:
         return found
 
     def load_if_needed(self) -> None:
-        """Make systemd read a unit that is new or changed, and start it at boot."""
+        """Make systemd read a unit that is new or changed."""
         state = self.state()
-        if state.enabled and not (state.masked or state.stale):
-            return
-        self._systemctl("unmask")
-        self._systemctl("daemon-reload", unit=False)
-        self._systemctl("enable", "--quiet")
+        if state.masked:
+            self._systemctl("unmask")
+        if not state.loaded or state.stale:
+            self.forget()
+
+    def enable_if_needed(self) -> None:
+        """Have it started at boot; not before it is proven, or a run that is killed leaves that to the next boot."""
+        if not self.state().enabled:
+            self._systemctl("enable", "--quiet")
 
     def act(self, action: Action) -> None:
         """Apply an action.
@@ -101,13 +107,13 @@ class Service:
         self._systemctl("disable", "--now", "--quiet")
         self._systemctl("mask", "--quiet", check=False)  # one that an administrator wrote cannot be masked
 
-    def restore(self, before: State) -> None:
+    def restore(self, *, enabled: bool, active: bool) -> None:
         """Have a service do again what it did before: after a retirement, or when its unit is back in its place."""
         self._systemctl("unmask", "--quiet")
         self.forget()
-        if before.enabled:
+        if enabled:
             self._systemctl("enable", "--quiet")
-        if before.active:
+        if active:
             self._systemctl("restart")
 
     def remove(self) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from . import plan as planning
 from .accounts import Account, find_account, make_account
-from .adoption import Adoption, Finding, findings
+from .adoption import Adoption
 from .declaration import Declaration, validate
 from .durable import remove
+from .findings import Finding, findings
 from .generation import Store, before_the_switch
 from .outside import own
 from .plan import Action, Manifest, Observed, Plan, Refusal, Release
@@ -74,6 +75,8 @@ class Transaction:
             ArchiveNeeded: call again with ``archive_file``; nothing was changed.
             NotProven: it was switched and not proven, and undone.
         """
+        if self.store.current_id() is None and not check_mode:
+            Adoption(self.store, self.service).undo()  # what a run took that was killed before its switch
         observed, found = self._observe(declared.manifest, declared)
         decided = planning.plan(
             declared.manifest, observed, allow_downgrade=declared.allow_downgrade, adopt=declared.adopt
@@ -297,6 +300,7 @@ class Transaction:
         self.service.act(action)
         self.store.record("acted", generation=target, action=str(action))
         self._prove(manifest, acted_at)
+        self.service.enable_if_needed()
         self.store.record("proven", generation=target)
 
     def _roll_back(self, target: int, fallback: int | None, action: Action, adoption: Adoption) -> tuple[bool, str]:
@@ -308,9 +312,9 @@ class Transaction:
                 self.service.remove()
                 self.store.withdraw()
                 self.service.forget()
-                adoption.undo()
+                given_back = adoption.undo()
                 self.store.record("withdrawn", generation=target)
-                there = "; what was there before is back" if adoption.found else ""
+                there = "; what was there before is back" if given_back else ""
                 return True, f"It was the first installation and has been withdrawn{there}."
             alive = self.service.state().active  # a dead process takes no reload
             self._apply(fallback, action if alive else Action.RESTART)

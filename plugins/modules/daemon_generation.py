@@ -267,9 +267,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account, find_account
-from ansible_collections.tds.monitoring.plugins.module_utils.adoption import Predecessors
 from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
 from ansible_collections.tds.monitoring.plugins.module_utils.drift import sha256
+from ansible_collections.tds.monitoring.plugins.module_utils.findings import Predecessors
 from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import FileFact, Manifest, Refusal, Release
 from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES

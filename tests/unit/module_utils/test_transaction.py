@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from ansible_collections.tds.monitoring.plugins.module_utils import adoption, declaration, transaction
 from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account
-from ansible_collections.tds.monitoring.plugins.module_utils.adoption import Predecessors
 from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
 from ansible_collections.tds.monitoring.plugins.module_utils.drift import sha256
+from ansible_collections.tds.monitoring.plugins.module_utils.findings import Predecessors
 from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import (
     Action,
@@ -65,6 +65,8 @@ class FakeService(Service):
     def load_if_needed(self) -> None:
         self.acted.append("load")
 
+    def enable_if_needed(self) -> None: ...
+
     def remove(self) -> None:
         self.acted.append("remove")
         self.runs = None
@@ -75,8 +77,8 @@ class FakeService(Service):
         self.acted.append("stop")
         self.runs = None
 
-    def restore(self, before: State) -> None:
-        self.acted.append(f"restore {before.active}")
+    def restore(self, *, enabled: bool, active: bool) -> None:
+        self.acted.append(f"restore {enabled} {active}")
 
     def last_words(self, lines: int = 10) -> list[str]:  # noqa: ARG002
         return ["panic: last words"]
@@ -724,7 +726,71 @@ def test_what_cannot_be_proven_gives_back_what_it_took_over(occupied: Host) -> N
     assert {path for path in occupied.tree() if not path.startswith(("opt", "var/backups"))} == before
     assert (occupied.root / "etc/demo/demo.conf").read_text() == "theirs"
     assert owners(occupied.root / "var/lib/demo") == {77}
-    assert occupied.service.acted[-1] == "restore True"
+    assert occupied.service.acted[-1] == "restore True True"
+
+
+def test_a_run_that_was_killed_while_it_took_over_gives_back_first(
+    occupied: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path for path in occupied.tree() if not path.startswith("opt")}
+    with monkeypatch.context() as patch:
+        patch.setattr(occupied.transaction, "_apply", lambda *_arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            occupied.transaction.present(adopting(occupied))
+    assert not (occupied.root / "etc/demo").exists()
+    with pytest.raises(Refusal, match="etc/demo exists"):
+        occupied.transaction.present(adopting(occupied, adopt=False))
+    assert {path for path in occupied.tree() if not path.startswith(("opt", "var/backups"))} == before
+    assert owners(occupied.root / "var/lib/demo") == {77}
+    assert occupied.service.acted == ["stop", "restore True True"]
+
+
+def test_a_run_that_was_killed_after_its_switch_can_still_give_back(
+    occupied: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path for path in occupied.tree() if not path.startswith(("opt", "var/backups"))}
+    with monkeypatch.context() as patch:
+        patch.setattr(occupied.service, "act", lambda _action: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            occupied.transaction.present(adopting(occupied))
+    assert occupied.store.current_id() == 1
+    occupied.service.broken = {"one"}
+    with pytest.raises(NotProven, match="withdrawn; what was there before is back"):
+        occupied.transaction.present(adopting(occupied, adopt=False))
+    assert {path for path in occupied.tree() if not path.startswith(("opt", "var/backups"))} == before
+
+
+@pytest.mark.parametrize("step", ["stop", "move", "give"])
+def test_a_run_that_was_killed_as_it_announced_a_step_loses_nothing(
+    occupied: Host, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    (occupied.root / "data").mkdir()
+    record = occupied.store.record
+
+    def dies(event: str, **facts: Any) -> None:
+        record(event, **facts)
+        if (facts.get("step") == step and step != "move") or facts.get("path") == f"{occupied.root}/var/lib/demo":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(occupied.store, "record", dies)
+        with pytest.raises(KeyboardInterrupt):
+            occupied.transaction.present(adopting(occupied))
+    with pytest.raises(Refusal, match="var/lib/demo holds data"):
+        occupied.transaction.present(adopting(occupied, adopt=False))
+    assert (occupied.root / "var/lib/demo/wal/1").read_text() == "samples"
+    assert (occupied.root / "etc/demo/demo.conf").read_text() == "theirs"
+    assert owners(occupied.root / "var/lib/demo") == {77}
+
+
+def test_a_drop_in_of_an_earlier_installation_is_found_and_given_back(occupied: Host) -> None:
+    drop_in = occupied.root / "etc/systemd/system/demo.service.d/limits.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("theirs")
+    occupied.service.broken = {"breaks"}
+    with pytest.raises(NotProven):
+        occupied.transaction.present(adopting(occupied, "breaks"))
+    assert drop_in.read_text() == "theirs"
 
 
 def test_data_at_its_own_place_is_given_to_the_account(host: Host) -> None:
@@ -761,6 +827,12 @@ def test_data_on_another_filesystem_is_copied_and_the_original_stays(
     occupied: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adoption, "_on_one_filesystem", lambda *_paths: False)
+    (occupied.root / "data/lost+found").mkdir(parents=True)
+    occupied.service.broken = {"breaks"}
+    with pytest.raises(NotProven):
+        occupied.transaction.present(adopting(occupied, "breaks"))
+    assert [path.name for path in (occupied.root / "data").iterdir()] == ["lost+found"]
+    occupied.service.runs = "theirs"
     occupied.transaction.present(adopting(occupied))
     assert (occupied.root / "data/wal/1").read_text() == "samples"
     assert owners(occupied.root / "data") == {0}
@@ -793,7 +865,7 @@ def test_a_host_that_has_nothing_goes_back_to_nothing(host: Host) -> None:
     before = host.tree()
     with host.store.locked():
         assert not host.transaction.previous(ROOT).changed
-    assert host.tree() - before == {"opt", "opt/tds"}
+    assert host.tree() - before == {"opt"}
 
 
 def test_a_refused_first_installation_leaves_no_directory(host: Host) -> None:
