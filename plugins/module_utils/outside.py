@@ -107,11 +107,13 @@ class Outside:
 
     def remove(self, manifest: Manifest | None) -> None:
         """Take the links and the unit away."""
-        for link in self.links(manifest) if manifest else [self.etc]:
+        links = list(self.links(manifest)) if manifest else [self.etc]
+        for link in links:
             if link.is_symlink():
                 link.unlink()
         self.unit.unlink(missing_ok=True)
-        temporary(self.unit).unlink(missing_ok=True)
+        for place in (self.unit, *links):
+            temporary(place).unlink(missing_ok=True)
 
     def backup_of(self, path: Path) -> Path:
         """Where :meth:`set_aside` moves a file or a directory to."""
@@ -130,7 +132,7 @@ class Outside:
         """Undo :meth:`set_aside`, if it came that far, and leave no empty backup."""
         if os.path.lexists(kept):
             if os.path.lexists(path):  # what a killed move left of it, or somebody made: not ours to remove
-                move_durable(path, temporary(path))
+                move_durable(path, path.with_name(f"{path.name}.left"))
             move_durable(kept, path)
         backups = self.backup.parent
         with suppress(OSError):  # something else is in there

@@ -383,6 +383,14 @@ def test_what_was_put_in_force_by_hand_is_proven_by_the_next_run(host: Host) -> 
     assert host.in_force() == (1, "one")
 
 
+def test_a_removal_takes_along_what_a_killed_run_left(host: Host) -> None:
+    host.transaction.present(with_link(host.declare(), host.root / "srv/link"))
+    for place in ("etc/.demo.new", "etc/systemd/system/.demo.service.new", "srv/.link.new"):
+        (host.root / place).touch()
+    host.transaction.absent()
+    assert [path for path in host.tree() if path.endswith(".new")] == []
+
+
 def test_an_interrupted_removal_is_finished_by_the_next(host: Host) -> None:
     host.transaction.present(host.declare())
     host.store.journal.unlink()
