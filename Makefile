@@ -92,7 +92,7 @@ scenario/%: venv
 	@LAB_SUITE=$(patsubst .%,%,$(suffix $*)) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/build/molecule/$* \
 		molecule test -s $(basename $*) >build/molecule/$*.log 2>&1 \
 		|| { tail -n 200 build/molecule/$*.log; echo "$*: FAILED, the whole is in build/molecule/$*.log"; exit 1; }
-	@grep -Eo '[0-9]+ passed.* in [0-9.]+s' build/molecule/$*.log | sed 's/^/$*: /'
+	@grep -aEo '[0-9]+ passed.* in [0-9.]+s|[a-z]+: [0-9]+ kills: .*|[0-9]+ rolled back.*' build/molecule/$*.log | sed 's/^/$*: /'
 
 .PHONY: bench-converge
 bench-converge: setup ## seconds, tasks and bytes of a fresh and of an unchanged run

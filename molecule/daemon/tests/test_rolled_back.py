@@ -87,7 +87,7 @@ def test_how_long_each_took_is_on_record(host: Host, capsys: pytest.CaptureFixtu
     took = [run["seconds"] for run in run_record(host) if run["result"] == "rolled_back"]
     assert len(took) >= len(RELEASES) + len(DECLARATIONS)
     with capsys.disabled():
-        print(f"\n{len(took)} passed: rolled back, the longest in {max(took)} s")
+        print(f"\n{len(took)} rolled back, the longest in {max(took)} s")
 
 
 def test_after_a_roll_back_nothing_is_owed(play: Play) -> None:
