@@ -109,14 +109,10 @@ class Transaction:
     def previous(self, account: Account, check_mode: bool = False) -> Outcome:
         """Go back to the generation that was proven before the one in force, passing over what was edited since.
 
-        A host that has nothing of this daemon stays as it is.
-
         Raises:
             Refusal: there is none.
             NotProven: it was switched and not proven, and undone.
         """
-        if not self.store.is_there():
-            return Outcome()
         current = self.store.current_id()
         kept = [self.store.manifest(generation) for generation in self.store.ids()]
         order = planning.history(self.store.records())

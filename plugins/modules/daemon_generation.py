@@ -429,6 +429,8 @@ def execute(module: AnsibleModule) -> Outcome:
     store = Store(params["name"])
     transaction = Transaction(store, Service(params["name"]), archive_file)
     declared = declaration(params, find_account(params["user"])) if params["state"] == "present" else None
+    if not (declared or store.is_there()):  # nothing to take away or to go back from, and no lock to leave behind
+        return Outcome()
     with store.locked(check_mode):
         if declared:
             return transaction.present(declared, check_mode)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from testinfra.host import Host
 
-from tests.hosts import Play, Run, eventually, lab, lab_name, on, page, run_playbook, run_record, unit
+from tests.hosts import Play, Run, address, eventually, lab, lab_name, on, page, run_playbook, run_record, unit
 
 REDIS = {"redis-trade-state:6379", "redis-instance-state:6380", "redis-signal-stream:6381", "redis-result-stream:6382"}
 
@@ -143,6 +143,18 @@ def test_a_new_target_is_scraped_by_both_when_the_run_ends(play: Play, mon1: Hos
     assert run.code == 0, run.output
     for host in (mon1, mon2):
         assert {name for name in targets(host) if name.startswith("redis ")} == {"redis redis-trade-state:6379"}
+
+
+def test_an_exporter_leaves_a_host_that_has_no_redis_any_more(play: Play, app1: Host, restored: None) -> None:  # noqa: ARG001
+    assert "redis_exporter_build_info" in page(app1, f"http://{address(app1)}:9121/metrics")
+    assert play("--limit", "app1", monitored_services={}).changed == 1
+    assert unit(app1, "redis_exporter", "LoadState", "ActiveState") == {
+        "LoadState": "not-found",
+        "ActiveState": "inactive",
+    }
+    assert not app1.file("/opt/tds/redis_exporter").exists
+    again = play("--limit", "app1", monitored_services={})
+    assert (again.code, again.changed) == (0, 0)
 
 
 def test_several_prometheus_roll_out_one_after_the_other_and_stop_at_the_first_failure(

@@ -869,13 +869,6 @@ def test_a_unit_that_does_the_same_job_is_found_until_it_is_masked(host: Host) -
     assert host.transaction.present(declared).changed
 
 
-def test_a_host_that_has_nothing_goes_back_to_nothing(host: Host) -> None:
-    before = host.tree()
-    with host.store.locked():
-        assert not host.transaction.previous(ROOT).changed
-    assert host.tree() - before == {"opt"}
-
-
 def test_a_refused_first_installation_leaves_no_directory(host: Host) -> None:
     with pytest.raises(Refusal), host.store.locked():
         host.transaction.present(host.declare(checks=[Check(["false"])]))

@@ -75,6 +75,14 @@ def test_a_failure_has_one_word(error: Exception, word: str) -> None:
     assert module.failure(error) == word
 
 
+@pytest.mark.parametrize("state", ["absent", "previous"])
+def test_a_host_that_has_nothing_of_it_stays_as_it_is(state: str) -> None:
+    """No lock either: its directory would be one."""
+    host = SimpleNamespace(params=parameters(name="nobody-has-this", state=state), check_mode=False)
+    assert not module.execute(host).changed
+    assert not Path("/opt/tds/nobody-has-this").exists()
+
+
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the run record is written, instead of the host's."""
