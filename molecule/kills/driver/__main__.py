@@ -8,14 +8,16 @@ It runs on a host itself, so that no trial pays for a connection. Of N hosts eac
     python3 -m driver control              states that are half of each, made by hand: all must be found
 
 First a run is traced undisturbed. Then each call that it made is the last of a run of its own: strace has SIGKILL
-delivered as the process enters the call, so all before it is done and it is not. What runs then must be wholly what
-was before or wholly what was declared, and the next run, with the new declaration or with the old one, must mend the
-rest without being told. The answer is JSON.
+delivered as the process enters the call, so all before it is done and it is not. Where it starts a child, the child
+kills it, before its own work or in the midst of it. What runs then must be wholly what was before or wholly what was
+declared, and the next run, with the new declaration or with the old one, must mend the rest without being told. The
+answer is JSON.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections import Counter
@@ -23,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from .calls import REFERENCE, STARTED, Call, calls, thinned
+from .calls import REFERENCE, TRACE, Call, Child, calls, thinned
 from .control import control
 from .verdict import Verdict, generations, judge, mended, records, release_of
 from .victim import HERE, Declared, clear, publish, run
@@ -58,7 +60,6 @@ class Trials:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.trace = HERE / "trace"
         self.begin()
 
     def begin(self) -> None:
@@ -85,11 +86,11 @@ class Trials:
         if self.kind == "installation":
             self.begin()
 
-    def calls(self) -> list[Call]:
-        """The state-changing calls of an undisturbed run."""
+    def calls(self) -> list[Call | Child]:
+        """The moments of an undisturbed run at which others are killed."""
         names = self.names()
-        self.undisturbed(*REFERENCE, "-o", str(self.trace))
-        return list(calls(self.trace.read_text(), names))
+        self.undisturbed(*REFERENCE)
+        return list(calls(names))
 
     def names(self) -> dict[str, str]:
         """What stands in the paths of the next run and in no other's."""
@@ -100,16 +101,17 @@ class Trials:
             names |= {release: release_of(generation).name, number: generation.name}
         return names | {"new": str(1 + max([0, *used, *(int(generation.name) for generation in kept)]))}
 
-    def trial(self, place: int, call: Call, revert: bool) -> Kill:
-        """Kill a run as it enters that call, judge what it leaves, and have the next one mend it."""
+    def trial(self, place: int, call: Call | Child, revert: bool) -> Kill:
+        """Kill a run at that call, judge what it leaves, and have the next one mend it."""
         for _try in range(TRIES):
             before, wanted, names = self.now, self.next, self.names()
-            run(wanted, *call.tracer(str(self.trace), names))
-            if call.was_last(self.trace.read_text(), names):
+            TRACE.write_text("")
+            killed = run(wanted, *call.killer(names))
+            if killed.code == -signal.SIGKILL and call.was_last(names):
                 break
             self.begin()
         else:
-            return Kill(place, call.told, revert, half=["no run came to this call"])
+            return Kill(place, str(call), revert, half=["no run came to this call"])
         verdict = self.patient_judge(before, wanted)
         goal = before if revert else wanted
         healing = run(goal)
@@ -122,7 +124,7 @@ class Trials:
         else:
             self.settle(goal)
         ended = "N+1" if verdict.running == wanted else "N"
-        return Kill(place, call.told, revert, ended, verdict.announced, verdict.complaints, not_mended)
+        return Kill(place, str(call), revert, ended, verdict.announced, verdict.complaints, not_mended)
 
     def patient_judge(self, *wanted: Declared | None) -> Verdict:
         """The verdict, when systemd has done what the killed run may have told it."""
@@ -148,8 +150,8 @@ def kills(kind: str, part: int, parts: int) -> dict[str, Any]:
                     log.write(f"{made[-1]}\n")
     clear()
     return {
-        "calls": [call.told for call in chosen],
-        "names": Counter("the first moment of a child" if call.name == STARTED else call.name for call in chosen),
+        "calls": [str(call) for call in chosen],
+        "names": Counter(call.name for call in chosen),
         "left_out": len(every) - len(chosen),
         "kills": [asdict(kill) for kill in made],
     }

@@ -1,29 +1,66 @@
-"""The state-changing system calls of a run, as strace tells them, and how to have another run killed at one of them."""
+"""What a run does to the host, as strace tells it, and how to have another run killed at one of these moments."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 
-STARTING = frozenset(("fork", "vfork", "clone", "clone3"))
-STARTED = "rt_sigprocmask"  # the parent's first call after it has started a child
+from .victim import HERE
+
+STARTING = ("fork", "vfork", "clone", "clone3")
 # Not fsync and not flock: what they change ends with the process or shows at a power cut, so a kill at the next call
 # meets the same state.
-CHANGING = STARTING.union(
-    ("rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "symlink", "symlinkat"),
-    ("link", "linkat", "chmod", "fchmod", "fchmodat", "chown", "lchown", "fchown", "fchownat", "utimensat", "setxattr"),
-    ("truncate", "ftruncate", "fallocate", "write", "writev", "pwrite64", "pwritev", "sendfile", "copy_file_range"),
+CHANGING = (
+    *("rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "symlink", "symlinkat"),
+    *(
+        "link",
+        "linkat",
+        "chmod",
+        "fchmod",
+        "fchmodat",
+        "chown",
+        "lchown",
+        "fchown",
+        "fchownat",
+        "utimensat",
+        "setxattr",
+    ),
+    *("truncate", "ftruncate", "fallocate", "write", "writev", "pwrite64", "pwritev", "sendfile", "copy_file_range"),
 )
-LOOKS = "systemctl show "  # a child that changes nothing
+LOOKING = ("systemctl show ", "runuser ", "systemd-analyze ")  # children that change nothing
 
-TRACED = f"trace={','.join(sorted(CHANGING))},{STARTED},openat"
-REFERENCE = ("strace", "-f", "-y", "-s", "200", "-e", f"{TRACED},execve")
+TRACE = HERE / "trace"
+REFERENCE = (
+    "strace",
+    "-f",
+    "-y",
+    "-s",
+    "200",
+    "-o",
+    str(TRACE),
+    "-e",
+    f"trace=openat,execve,{','.join((*STARTING, *CHANGING))}",
+)
 LINE = re.compile(r"^(?:(?P<process>\d+) +)?(?P<name>\w+)\((?P<arguments>.*)$", re.MULTILINE)
 OPENED = re.compile(r"\d+<(?P<path>[^>]*)>")
 KILLED = "+++ killed by SIGKILL +++\n"
+
+# Stands before a program in PATH. Children cannot be counted: a proof asks systemd as often as it has time for.
+STAND_IN = """\
+#!/bin/sh
+program="$(basename "$0")"
+PATH="${PATH#*:}"
+if [ "$program $*" = "$DOOM" ]; then
+    echo "$DOOM" >"$TRACE"
+    kill -KILL "$PPID"
+    [ "$UNDER_WAY" ] || exit 1
+fi
+exec "$program" "$@"
+"""
+STAND_INS = HERE / "stand-ins"
 
 
 @dataclass(frozen=True)
@@ -43,8 +80,8 @@ class Line:
 
     @property
     def path(self) -> str:
-        """The one that is changed; empty for a call that has none."""
-        return (self.paths or [""])[0 if self.name.startswith("rename") else -1]
+        """The one that is changed."""
+        return self.paths[0 if self.name.startswith("rename") else -1]
 
     @property
     def changes(self) -> bool:
@@ -55,79 +92,97 @@ class Line:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a run: the ``nth`` of its name that has to do with ``path``, where names and numbers are in braces.
-
-    A call without a path is the ``nth`` of its name at all, and comes after ``steps``.
-    """
+    """The ``nth`` call of that name that has to do with that path, in which names and numbers are in braces."""
 
     name: str
     path: str
     nth: int
-    told: str
-    steps: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.path}"
 
     @property
     def divides(self) -> bool:
-        """Whether no other call meets the state before it: all is prepared, or a child has just begun."""
-        return self.name.startswith("rename") or self.name == STARTED
+        """Whether all before it is prepared, and no other call meets that state."""
+        return self.name.startswith("rename")
 
-    def tracer(self, output: str, names: Mapping[str, str]) -> list[str]:
+    def killer(self, names: Mapping[str, str]) -> list[str]:
         """The command under which a run is killed as it enters this call."""
-        traced = ["-P", self.path.format(**names), "-e", f"trace={self.name}"] if self.path else ["-e", TRACED]
-        return ["strace", "-y", "-o", output, *traced, "-e", f"inject={self.name}:signal=KILL:when={self.nth}"]
+        injected = f"inject={self.name}:signal=KILL:when={self.nth}"
+        place = self.path.format(**names)
+        return ["strace", "-y", "-o", str(TRACE), "-P", place, "-e", f"trace={self.name}", "-e", injected]
 
-    def was_last(self, trace: str, names: Mapping[str, str]) -> bool:
-        """Whether a traced run died as it entered this call."""
-        *made, last = lines(trace) or [Line("", "", "")]
-        if not trace.endswith(KILLED) or (last.name, last.path) != (self.name, self.path.format(**names)):
-            return False
-        return not self.steps or self.steps == steps(made, names)
+    def was_last(self, names: Mapping[str, str]) -> bool:
+        """Whether the run that was traced last died as it entered this call."""
+        trace = TRACE.read_text()
+        made = lines(trace)
+        return trace.endswith(KILLED) and (made[-1].name, made[-1].path) == (self.name, self.path.format(**names))
+
+
+@dataclass(frozen=True)
+class Child:
+    """The moment in which a child begins: it dies with the run, or else outlives it (``under_way``)."""
+
+    command: str
+    under_way: bool
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.command}"
+
+    @property
+    def name(self) -> str:
+        return "while it runs" if self.under_way else "before it runs"
+
+    @property
+    def divides(self) -> bool:
+        return self.under_way
+
+    def killer(self, _names: Mapping[str, str]) -> list[str]:
+        """The command under which a run is killed by this child."""
+        STAND_INS.mkdir(exist_ok=True)
+        stand_in = STAND_INS / self.command.split()[0]
+        stand_in.write_text(STAND_IN)
+        stand_in.chmod(0o755)
+        path = f"PATH={STAND_INS}:{os.environ['PATH']}"
+        return ["env", path, f"DOOM={self.command}", f"TRACE={TRACE}", f"UNDER_WAY={'yes' * self.under_way}"]
+
+    def was_last(self, _names: Mapping[str, str]) -> bool:
+        return TRACE.read_text() == f"{self.command}\n"
 
 
 def lines(trace: str) -> list[Line]:
     return [Line(found["process"] or "", found["name"], found["arguments"]) for found in LINE.finditer(trace)]
 
 
-def calls(trace: str, names: Mapping[str, str]) -> Iterator[Call]:
-    """Each state-changing call of the first process of a trace that followed its children, in order.
-
-    Of a child that does more than look, both the call that starts it and the first moment in which both run.
-    """
+def calls(names: Mapping[str, str]) -> Iterator[Call | Child]:
+    """Each state-changing call of the run that was traced last, and each child of it that changes anything."""
+    trace = TRACE.read_text()
     run = lines(trace)[0].process
-    made = [line for line in lines(trace) if line.process == run]
-    programs = iter(_children(trace, run))
+    children = _children(trace, run)
     seen: Counter[tuple[str, str]] = Counter()
-    program = ""
-    for number, line in enumerate(made):
-        seen.update((line.name, path) for path in {"", *line.paths})
-        path = abstract(line.path, names)
-        call = Call(line.name, path, seen[line.name, line.path], f"{line.name} {path}")
-        if line.name in STARTING:
-            program = next(programs)
-            call = replace(call, told=f"{line.name}: {program}", steps=steps(made[:number], names))
-        elif line.name == STARTED and made[number - 1].name in STARTING:
-            call = replace(call, told=f"while it runs: {program}", steps=steps(made[:number], names))
-        elif not line.changes:
+    for line in lines(trace):
+        if line.process != run:
             continue
-        if not (call.steps and program.startswith(LOOKS)):
-            yield call
+        if line.name in STARTING:
+            command = next(children)
+            if not command.startswith(LOOKING):
+                yield from (Child(command, under_way) for under_way in (False, True))
+            continue
+        seen.update((line.name, path) for path in set(line.paths))
+        if line.changes:
+            yield Call(line.name, abstract(line.path, names), seen[line.name, line.path])
 
 
-def thinned(all_of_them: Sequence[Call]) -> list[Call]:
+def thinned(every: Sequence[Call | Child]) -> list[Call | Child]:
     """Of the writes of a file that takes more than three, the first, the second and the one in the middle."""
-    writes = Counter(call.path for call in all_of_them if call.name == "write")
+    writes = Counter(call.path for call in every if isinstance(call, Call) and call.name == "write")
 
-    def stays(call: Call) -> bool:
-        total = writes[call.path]
-        return call.name != "write" or total <= 3 or call.nth in (1, 2, total // 2 + 1)
+    def stays(call: Call | Child) -> bool:
+        if isinstance(call, Child) or call.name != "write" or writes[call.path] <= 3:
+            return True
+        return call.nth in (1, 2, writes[call.path] // 2 + 1)
 
-    return [call for call in all_of_them if stays(call)]
-
-
-def steps(made: Sequence[Line], names: Mapping[str, str]) -> tuple[str, ...]:
-    """What a run did so far; how many writes a download takes is up to the network."""
-    changes = (f"{line.name} {abstract(line.path, names)}" for line in made if line.changes)
-    return tuple(step for step, _same in groupby(changes))
+    return [call for call in every if stays(call)]
 
 
 def abstract(path: str, names: Mapping[str, str]) -> str:
@@ -139,10 +194,10 @@ def abstract(path: str, names: Mapping[str, str]) -> str:
 
 def _children(trace: str, run: str) -> Iterator[str]:
     """The command lines of the children of a process, in order."""
-    programs: dict[str, str] = {}
+    commands: dict[str, str] = {}
     for line in lines(trace):
         if line.name == "execve":
             words = re.findall(r'"([^"]*)"', line.arguments.partition("[")[2].partition("]")[0])
-            programs.setdefault(line.process, " ".join(words))
+            commands.setdefault(line.process, " ".join(words))
     for found in re.finditer(rf"^{run} .*\b(?:{'|'.join(STARTING)})\b.* = (\d+)$", trace, re.MULTILINE):
-        yield programs.get(found[1], "")
+        yield commands[found[1]]
