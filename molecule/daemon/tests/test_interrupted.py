@@ -60,8 +60,9 @@ def the_controller(_host: Host, play: Popen[str]) -> None:
 
 
 def the_connection(host: Host, _play: Popen[str]) -> None:
-    # By a process of its own: this connection is one of those that end.
-    host.run("systemd-run --quiet --collect pkill -KILL --full '^sshd.*root@notty'")
+    # By a process of its own and a moment later: the connection that asks for it is one of those that end.
+    later = "--on-active=500ms --timer-property=AccuracySec=1ms"
+    host.check_output(f"systemd-run --quiet --collect {later} pkill -KILL --full '^sshd.*root@notty'")
 
 
 def the_power(_host: Host, _play: Popen[str]) -> None:
