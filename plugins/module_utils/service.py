@@ -65,9 +65,14 @@ class Service:
             found.append(Drift(self.unit, f"runs {state.executable}, not {release.name}", Action.RESTART))
         if not state.enabled and not state.masked:
             found.append(Drift(self.unit, "is not enabled"))
-        if state.stale:
+        if state.stale and not self._every_unit_is_stale():
             found.append(Drift(self.unit, "was changed on disk and not loaded", Action.RESTART))
         return found
+
+    def _every_unit_is_stale(self) -> bool:
+        """Whether systemd would reload them all: so it says of each while another is being enabled, ours unchanged."""
+        shown = run(["systemctl", "show", "--property=NeedDaemonReload", "--value", "--", "-.slice"]).stdout
+        return shown.strip() == "yes"
 
     def load_if_needed(self) -> None:
         """Make systemd read a unit that is new or changed."""

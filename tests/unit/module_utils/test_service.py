@@ -5,7 +5,38 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
 from ansible_collections.tds.monitoring.plugins.module_utils import service
+
+SHOWN = """\
+ActiveState=active
+SubState=running
+MainPID=0
+NRestarts=0
+UnitFileState=enabled
+LoadState=loaded
+FragmentPath=/etc/systemd/system/demo.service
+NeedDaemonReload={}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ours", "root", "told"),
+    [
+        ("yes", "no", ["demo.service: was changed on disk and not loaded"]),
+        ("yes", "yes", []),  # another unit was enabled: no reason to restart this one
+        ("no", "no", []),
+    ],
+)
+def test_a_unit_that_is_stale_is_told_from_all_units_that_are(
+    monkeypatch: pytest.MonkeyPatch, ours: str, root: str, told: list[str]
+) -> None:
+    def systemctl(command: list[str]) -> subprocess.CompletedProcess[str]:
+        shown = f"{root}\n" if command[-1] == "-.slice" else SHOWN.format(ours)
+        return subprocess.CompletedProcess(command, 0, shown, "")
+
+    monkeypatch.setattr(service, "run", systemctl)
+    assert [str(drift) for drift in service.Service("demo").drift(None)] == told
 
 
 def state_of(pid: int) -> service.State:
