@@ -189,6 +189,16 @@ def test_a_mistake_is_refused_in_the_checkers_words_and_nothing_changes(host: Ho
     assert eventually(lambda: healthy(host), 10)
 
 
+def test_a_checker_that_gets_no_memory_refuses(host: Host, play: Play) -> None:
+    before = facts(host)
+    promtool = ["prlimit", "--as=200000000", "{release}/promtool", "check", "config", "{etc}/prometheus.yml"]
+    run = play(prometheus_rule_files={"desk": DESK}, daemon_checks=[{"command": promtool}])
+    assert run.code != 0
+    assert "prlimit --as=200000000 {release}/promtool refuses the new configuration; nothing was changed" in run.output
+    assert "fatal error: failed to reserve page summary memory" in run.output
+    assert (facts(host), run.changed) == (before, 0)
+
+
 def test_an_unknown_flag_is_rolled_back(host: Host, play: Play) -> None:
     before = facts(host)
     run = play(prometheus_arguments=["--no-such-flag"])
