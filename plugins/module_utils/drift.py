@@ -28,7 +28,10 @@ def drift_of_file(path: Path, fact: FileFact, gid: int) -> str | None:
 
 def drift_of_mode(path: Path, mode: int, gid: int) -> str | None:
     """How mode and owner differ from root's and those wanted, in words; ``None`` when they do not."""
-    status = path.lstat()
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return "is missing"
     if (actual := stat.S_IMODE(status.st_mode)) != mode:
         return f"mode is {actual:04o} instead of {mode:04o}"
     if (status.st_uid, status.st_gid) != (0, gid):

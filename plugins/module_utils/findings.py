@@ -49,15 +49,6 @@ class Predecessors:
     paths: Sequence[str] = ()
     data: Sequence[Mapping[str, str]] = ()
 
-    def below(self, host: Path) -> Predecessors:
-        """The same on a host whose root directory is ``host``."""
-
-        def moved(path: str) -> str:
-            return str(host / path.lstrip("/"))
-
-        data = [{**entry, "path": moved(entry["path"])} for entry in self.data]
-        return Predecessors(self.units, [moved(path) for path in self.paths], data)
-
 
 def findings(store: Store, manifest: Manifest, account: Account, predecessors: Predecessors) -> list[Finding]:
     """What stands in the way of ``manifest`` and was not put there by this module."""

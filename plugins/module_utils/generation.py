@@ -102,9 +102,11 @@ class Store:
             with suppress(OSError):  # who it is, is for people; a full disk is no reason to do nothing
                 # As long as the one before: so an unchanged run needs no room on the disk.
                 os.pwrite(descriptor, f"process {os.getpid()}, since {time.strftime('%F %T %Z')}".ljust(63).encode(), 0)
-            yield
+            try:
+                yield
+            finally:  # not for a run that was refused: the directories are the other's
+                self._leave_nothing_behind()
         finally:
-            self._leave_nothing_behind()
             os.close(descriptor)
 
     def _leave_nothing_behind(self) -> None:

@@ -31,7 +31,8 @@ options:
     default: present
   user:
     description:
-      - The account that the service runs as and that the checkers run as. It must exist.
+      - The account that the service runs as and that the checkers run as. One that is not there is made, as a system
+        account without home and shell; one that is there stays as it is.
       - With O(state=previous) it is the one that the generation in force was made with.
     type: str
     default: root

@@ -187,6 +187,9 @@ def test_going_back_needs_no_declaration(play: Play, mon1: Host, mon2: Host, res
     refused = rollback()
     assert refused.code != 0
     assert "daemon is not set: say which one goes back" in refused.output
+    misspelt = rollback(daemon="promtheus")
+    assert misspelt.code != 0
+    assert "daemon is promtheus: no host of this run has it" in misspelt.output
     shown = rollback("--check", "--diff", daemon="prometheus")
     assert (shown.code, shown.recap["mon1"]["changed"]) == (0, 1), shown.output
     assert "-        for: 9s\n+        for: 5s" in shown.output

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -688,8 +689,8 @@ def occupied(host: Host) -> Host:
 
 
 def adopting(host: Host, conf: str = "one", adopt: bool = True) -> Declaration:
-    data = [{"path": "/var/lib/empty", "holds": "wal"}, {"path": "/var/lib/demo", "holds": "wal"}]
-    predecessors = Predecessors(paths=["/usr/local/bin/demo"], data=data).below(host.root)
+    data = [{"path": f"{host.root}/var/lib/{name}", "holds": "wal"} for name in ("empty", "demo")]
+    predecessors = Predecessors(paths=[f"{host.root}/usr/local/bin/demo"], data=data)
     return replace(host.declare(conf), adopt=adopt, predecessors=predecessors)
 
 
@@ -940,6 +941,24 @@ def test_two_runs_do_not_interleave(host: Host) -> None:
         pass
     with host.store.locked():
         pass
+
+
+def test_a_run_that_is_refused_as_busy_leaves_the_others_directories(host: Host) -> None:
+    with host.store.locked():
+        host.store.prepare()  # a first installation, which has nothing in them yet
+        before = host.tree()
+        with pytest.raises(Busy), host.store.locked():
+            pass
+        assert host.tree() == before
+
+
+@pytest.mark.parametrize("name", ["releases", "generations", "."])
+def test_a_directory_of_ours_that_was_deleted_is_made_again(host: Host, name: str) -> None:
+    host.transaction.present(host.declare())
+    shutil.rmtree(host.store.root / name)
+    assert host.transaction.present(host.declare()).changed
+    assert host.service.runs == "one"
+    assert not host.transaction.present(host.declare()).changed
 
 
 @pytest.mark.parametrize("leftover", ["etc/demo/demo.conf", "etc/systemd/system/demo.service"])
