@@ -79,7 +79,8 @@ SCENARIOS := kills.trixie daemon.trixie daemon.bookworm daemon.forky site.trixie
 .PHONY: test scenarios
 test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
 	$(MAKE) check
-	$(MAKE) --jobs=2 --keep-going --output-sync=target scenarios
+	@rm -f build/molecule/*.failed
+	$(MAKE) --jobs=2 --keep-going --output-sync=target scenarios || { cat build/molecule/*.failed; exit 1; }
 
 scenarios: $(SCENARIOS:%=scenario/%)
 
@@ -87,11 +88,15 @@ scenarios: $(SCENARIOS:%=scenario/%)
 list-labs: # the labs that the scenarios make
 	@echo $(subst .,-,$(SCENARIOS))
 
+# Said again after all others, where a reader of the end of a long log sees it.
+WHAT_FAILED = echo "$*: FAILED, the whole is in build/molecule/$*.log"; \
+	grep -aE '^.{0,12}(FAILED|ERROR) |^.{0,12}E  |fatal: ' build/molecule/$*.log | cut -c-400 | tail -n 30
+
 scenario/%: venv
 	@mkdir -p build/molecule/$*
 	@LAB_SUITE=$(patsubst .%,%,$(suffix $*)) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/build/molecule/$* \
 		molecule test -s $(basename $*) >build/molecule/$*.log 2>&1 \
-		|| { tail -n 200 build/molecule/$*.log; echo "$*: FAILED, the whole is in build/molecule/$*.log"; exit 1; }
+		|| { tail -n 200 build/molecule/$*.log; $(WHAT_FAILED) | tee build/molecule/$*.failed; exit 1; }
 	@grep -aEo '[0-9]+ passed.* in [0-9.]+s|[a-z]+: [0-9]+ kills: .*|[0-9]+ rolled back.*' build/molecule/$*.log | sed 's/^/$*: /'
 
 .PHONY: bench-converge
