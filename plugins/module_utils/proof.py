@@ -96,7 +96,7 @@ def prove(
             return
         if (now := progress()) is not None and now != seen:
             seen, last_progress = now, clock()
-        if clock() - last_progress >= timeout:
+        if failures and clock() - last_progress >= timeout:
             raise Unproven(f"after {lived:.0f} s: " + "; ".join(failures))
         sleep(POLL_S)
 

@@ -95,12 +95,14 @@ class Service:
         """
         if action is Action.NONE:
             return
-        self._systemctl("reset-failed", check=False)
+        self._systemctl("reset-failed", check=False)  # sets the count of restarts to 0 too
         try:
             self._systemctl("reload" if action is Action.RELOAD else "restart")
         except ServiceError as error:
-            # What dies of a reload may end the job before it ends by itself, or after: the reason is the same.
-            if action is Action.RELOAD and not self.state().active:
+            # What dies of a reload may end the job before it ends by itself, or after: the reason is the same. By now
+            # systemd may have started another.
+            state = self.state()
+            if action is Action.RELOAD and (state.restarts or not state.active):
                 raise ServiceError("the process exited") from error
             raise
 

@@ -269,13 +269,14 @@ class Transaction:
         with ExitStack() as stack:
             with before_the_switch():
                 reserve = stack.enter_context(self.store.way_back())
+            process = self.service.state().pid
             try:
                 adoption.take_over(self.store.manifest(target), declared.account)
                 self._apply(target, action)
             except (Unproven, ServiceError, OSError) as failure:
                 reserve.unlink(missing_ok=True)
                 words = "\n".join(self.service.last_words())
-                rolled_back, told = self._roll_back(target, fallback, action, adoption)
+                rolled_back, told = self._roll_back(target, fallback, action, adoption, process)
                 message = (
                     f"generation {target} of {self.store.name} is not proven: {failure}\n{told}\n"
                     f"The last lines of its journal:\n{words}"
@@ -299,8 +300,13 @@ class Transaction:
         self.service.enable_if_needed()
         self.store.record("proven", generation=target)
 
-    def _roll_back(self, target: int, fallback: int | None, action: Action, adoption: Adoption) -> tuple[bool, str]:
-        """Undo a switch: whether that went well, and what is in force now. What was never proven is pruned after."""
+    def _roll_back(
+        self, target: int, fallback: int | None, action: Action, adoption: Adoption, process: int
+    ) -> tuple[bool, str]:
+        """Undo a switch: whether that went well, and what is in force now. What was never proven is pruned after.
+
+        ``process`` is the one that ran before the switch.
+        """
         if fallback == target:
             return False, "It was in force before and stays; there is nothing newer to undo."
         try:
@@ -312,7 +318,9 @@ class Transaction:
                 self.store.record("withdrawn", generation=target)
                 there = "; what was there before is back" if given_back else ""
                 return True, f"It was the first installation and has been withdrawn{there}."
-            alive = self.service.state().active  # a dead process takes no reload
+            # A dead process takes no reload; nor does the one that systemd may have started in its place by now.
+            state = self.service.state()
+            alive = state.active and state.pid == process
             self._apply(fallback, action if alive else Action.RESTART)
         except (Unproven, ServiceError, OSError) as failure:
             if fallback is None:
@@ -321,11 +329,13 @@ class Transaction:
         return True, f"Rolled back: generation {fallback} is in force and proven."
 
     def _prove(self, manifest: Manifest, acted_at: float | None) -> None:
-        first = self.service.state()
+        # An action has set the count to 0. Read only now, it would hide that the process died of it and systemd has
+        # started another.
+        restarts = self.service.state().restarts if acted_at is None else 0
 
         def exited() -> str | None:
             now = self.service.state()
-            if now.exited or not now.active or now.restarts > first.restarts:
+            if now.exited or not now.active or now.restarts > restarts:
                 return "the process exited"
             return None
 

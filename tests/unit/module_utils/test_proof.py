@@ -118,9 +118,9 @@ class Process:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def prove(self, acted_at: float | None = 1.0) -> float:
+    def prove(self, acted_at: float | None = 1.0, timeout: float = 20) -> float:
         prove(
-            [{"url": "http://x/"}], acted_at, timeout=20, fetch=self.fetch, exited=self.exited,
+            [{"url": "http://x/"}], acted_at, timeout=timeout, fetch=self.fetch, exited=self.exited,
             progress=self.progress, clock=lambda: self.now, sleep=self.sleep,
         )  # fmt: skip
         return self.now
@@ -143,6 +143,10 @@ def test_a_proof_fails_at_its_timeout_with_what_did_not_hold() -> None:
     with pytest.raises(Unproven, match="not yet"):
         process.prove()
     assert 20 <= process.now < 21
+
+
+def test_a_proof_that_holds_does_not_fail_for_the_second_that_the_process_must_live() -> None:
+    assert Process().prove(timeout=0.5) >= 1
 
 
 def test_a_slow_start_is_awaited_while_it_progresses_and_no_longer() -> None:

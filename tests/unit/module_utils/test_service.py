@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.tds.monitoring.plugins.module_utils import service
+from ansible_collections.tds.monitoring.plugins.module_utils.plan import Action
 
 SHOWN = """\
 ActiveState=active
@@ -60,3 +61,24 @@ def test_a_script_of_a_release_is_told_from_another_releases(tmp_path: Path) -> 
         assert not service._runs(state, tmp_path / "1.0")
         assert process.stdin
         process.stdin.close()
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        ("ActiveState=activating\nSubState=auto-restart\nNRestarts=0", "the process exited"),
+        ("ActiveState=active\nSubState=running\nNRestarts=1", "the process exited"),  # systemd has started another
+        ("ActiveState=active\nSubState=running\nNRestarts=0", "systemctl reload demo.service: Job failed."),
+    ],
+)
+def test_a_reload_that_fails_because_the_process_died_says_so(
+    monkeypatch: pytest.MonkeyPatch, shown: str, told: str
+) -> None:
+    def systemctl(command: list[str]) -> subprocess.CompletedProcess[str]:
+        verb = command[1]
+        return subprocess.CompletedProcess(command, int(verb == "reload"), shown * (verb == "show"), "Job failed.\n")
+
+    monkeypatch.setattr(service, "run", systemctl)
+    with pytest.raises(service.ServiceError) as error:
+        service.Service("demo").act(Action.RELOAD)
+    assert str(error.value) == told

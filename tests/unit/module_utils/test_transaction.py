@@ -40,7 +40,10 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the generations belon
 
 
 class FakeService(Service):
-    """Remembers what was done to it. ``broken`` holds the configurations with which the process exits."""
+    """Remembers what was done to it. ``broken`` holds the configurations with which the process exits.
+
+    When ``reload_kills``, a reload is followed by systemd's next start before anybody looks.
+    """
 
     def __init__(self, store: HostStore) -> None:
         super().__init__(store.name)
@@ -48,17 +51,21 @@ class FakeService(Service):
         self.acted: list[str] = []
         self.etc_file = "main.conf"
         self.runs: str | None = None
+        self.reload_kills = False
+        self.pid, self.restarts = 1, 0
 
     def act(self, action: Action) -> None:
         self.acted.append(str(action))
         if action is not Action.NONE:
+            self.restarts = int(self.reload_kills and action is Action.RELOAD)
+            self.pid += action is Action.RESTART or self.restarts
             self.runs = (self.store.etc_in_force() / self.etc_file).read_text()
             if self.runs == "refused by systemd":
                 raise ServiceError("exec format error")
 
     def state(self) -> State:
         dead = self.runs is None or self.runs in self.broken
-        return State(not dead, dead, 1, 0, enabled=True, masked=False, stale=False, executable="")
+        return State(not dead, dead, self.pid, self.restarts, enabled=True, masked=False, stale=False, executable="")
 
     def drift(self, release: Path | None) -> list[Drift]:  # noqa: ARG002
         return [] if self.state().active else [Drift(self.unit, "does not run", Action.RESTART)]
@@ -178,6 +185,23 @@ def test_a_process_that_a_reload_killed_is_started_again(host: Host) -> None:
     with pytest.raises(NotProven, match="generation 1 is in force and proven"):
         host.transaction.present(host.declare("breaks", "reload"))
     assert host.service.acted[-3:] == ["reload", "load", "restart"]
+
+
+def test_a_process_that_a_reload_killed_and_systemd_started_again_proves_nothing_and_is_not_reloaded(
+    host: Host,
+) -> None:
+    host.transaction.present(host.declare("one"))
+    host.service.reload_kills = True
+    with pytest.raises(NotProven, match=r"the process exited(?s:.)*generation 1 is in force and proven"):
+        host.transaction.present(host.declare("two", "reload"))
+    assert host.service.acted[-3:] == ["reload", "load", "restart"]
+    assert host.in_force() == (1, "one")
+
+
+def test_restarts_of_long_ago_are_nothing_to_a_change_that_takes_no_action(host: Host) -> None:
+    host.transaction.present(host.declare("one", "none"))
+    host.service.restarts = 3
+    assert host.transaction.present(host.declare("two", "none")).changed
 
 
 def test_a_first_installation_that_does_not_run_is_withdrawn(host: Host) -> None:
