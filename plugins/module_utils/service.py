@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from .plan import Action, Drift
 
 SHOWN = "ActiveState,SubState,MainPID,NRestarts,UnitFileState,LoadState,NeedDaemonReload,FragmentPath"
 COMMAND_TIMEOUT_S = 300  # longer than a stop may take (TimeoutStopSec, 90 s unless set)
+JOURNAL_TIMEOUT_S = 10  # the way back waits for it
+RESTARTED = ": Scheduled restart job, restart counter is at "  # as systemd says it
 
 
 class ServiceError(Exception):
@@ -134,13 +138,25 @@ class Service:
     def forget(self) -> None:
         self._systemctl("daemon-reload", unit=False)
 
-    def last_words(self, lines: int = 10) -> list[str]:
-        """The last journal lines of the service, oldest first."""
-        command = ["journalctl", "--unit", self.unit, "--lines", str(lines), "--output", "cat", "--quiet", "--no-pager"]
+    def last_words(self, since: float, lines: int = 10) -> list[str]:
+        """The last journal lines of what was started after a time (epoch seconds) or ran on, oldest first.
+
+        Not those of what systemd has started in place of a process that ended. If there are none, the service's last.
+        """
         try:
-            return run(command).stdout.splitlines()
+            with suppress(ServiceError):
+                run(["journalctl", "--sync"], timeout=JOURNAL_TIMEOUT_S)  # what is still on its way to the journal
+            said = takewhile(lambda line: RESTARTED not in line, self._journal(f"--since=@{since}"))
+            return list(said)[-lines:] or self._journal(f"--lines={lines}")
         except ServiceError as error:  # a reason to tell, none to fail for
             return [str(error)]
+
+    def _journal(self, option: str) -> list[str]:
+        # Not --unit: what was written by a process that ended before journald looked (why systemd could not start it)
+        # is of no unit but in the field that systemd itself fills.
+        matches = [f"_SYSTEMD_UNIT={self.unit}", "+", "_UID=0", f"UNIT={self.unit}"]
+        matches += ["+", "_UID=0", f"COREDUMP_UNIT={self.unit}"]
+        return run(["journalctl", option, "--output=cat", "--quiet", "--no-pager", *matches]).stdout.splitlines()
 
     def _systemctl(self, verb: str, *options: str, unit: bool = True, check: bool = True) -> str:
         command = ["systemctl", verb, *options, *([self.unit] if unit else [])]
@@ -191,15 +207,13 @@ def _executable(pid: int) -> str:
         return ""
 
 
-def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command of systemd.
+def run(command: Sequence[str], timeout: float = COMMAND_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
+    """Run a command of systemd; ``timeout`` is in seconds.
 
     Raises:
         ServiceError: it is not there, or does not end.
     """
     try:
-        return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=COMMAND_TIMEOUT_S, check=False
-        )
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ServiceError(str(error)) from error

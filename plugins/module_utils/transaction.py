@@ -269,13 +269,13 @@ class Transaction:
         with ExitStack() as stack:
             with before_the_switch():
                 reserve = stack.enter_context(self.store.way_back())
-            process = self.service.state().pid
+            process, began = self.service.state().pid, time.time()
             try:
                 adoption.take_over(self.store.manifest(target), declared.account)
                 self._apply(target, action)
             except (Unproven, ServiceError, OSError) as failure:
                 reserve.unlink(missing_ok=True)
-                words = "\n".join(self.service.last_words())
+                words = "\n".join(self.service.last_words(began))
                 rolled_back, told = self._roll_back(target, fallback, action, adoption, process)
                 message = (
                     f"generation {target} of {self.store.name} is not proven: {failure}\n{told}\n"

@@ -82,3 +82,32 @@ def test_a_reload_that_fails_because_the_process_died_says_so(
     with pytest.raises(service.ServiceError) as error:
         service.Service("demo").act(Action.RELOAD)
     assert str(error.value) == told
+
+
+STARTED = ["Started demo.service.", "level=INFO msg=listening"]
+DIED = ["panic: nil map", "demo.service: Main process exited, code=killed, status=11/SEGV"]
+RESTART = "demo.service: Scheduled restart job, restart counter is at 1."
+
+
+@pytest.mark.parametrize(
+    ("since", "told"),
+    [
+        ([*STARTED, *DIED], DIED),
+        ([*STARTED, *DIED, RESTART, *STARTED], DIED),
+        ([], ["long ago"]),
+    ],
+)
+def test_last_words_are_those_of_the_process_that_ended(
+    monkeypatch: pytest.MonkeyPatch, since: list[str], told: list[str]
+) -> None:
+    asked = []
+
+    def journalctl(command: list[str], **_options: float) -> subprocess.CompletedProcess[str]:
+        asked.append(command[1])
+        if command[1] == "--sync":
+            raise service.ServiceError("timed out")  # then what there is must do
+        return subprocess.CompletedProcess(command, 0, "\n".join(since or ["long ago"] * ("=2" in command[1])), "")
+
+    monkeypatch.setattr(service, "run", journalctl)
+    assert service.Service("demo").last_words(7.5, lines=2) == told
+    assert asked[:2] == ["--sync", "--since=@7.5"]

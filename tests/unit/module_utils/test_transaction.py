@@ -88,7 +88,7 @@ class FakeService(Service):
     def restore(self, *, enabled: bool, active: bool) -> None:
         self.acted.append(f"restore {enabled} {active}")
 
-    def last_words(self, lines: int = 10) -> list[str]:  # noqa: ARG002
+    def last_words(self, since: float, lines: int = 10) -> list[str]:  # noqa: ARG002
         return ["panic: last words"]
 
 
@@ -475,7 +475,7 @@ def test_a_checker_that_quotes_a_secret_is_not_quoted(host: Host) -> None:
 
 def test_a_daemon_that_logs_its_secret_is_not_quoted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.service.broken = {"hunter2"}
-    monkeypatch.setattr(host.service, "last_words", lambda: ["bad password: hunter2"])
+    monkeypatch.setattr(host.service, "last_words", lambda _since: ["bad password: hunter2"])
     with pytest.raises(NotProven, match=r"bad password: \(secret\)"):
         host.transaction.present(secretive(host.declare("hunter2")))
 
