@@ -102,8 +102,9 @@ def address(host: Host) -> str:
 
 
 def page(host: Host, url: str) -> str:
-    """What a URL answers on the host itself; empty when it does not answer 200."""
-    return str(host.run("curl --silent --fail --max-time 3 %s", url).stdout)
+    """What a URL answers on the host itself; empty when it does not answer 200, or only in part."""
+    answer = host.run("curl --silent --fail --max-time 3 %s", url)
+    return str(answer.stdout) if answer.rc == 0 else ""
 
 
 def series(text: str) -> dict[str, float]:
