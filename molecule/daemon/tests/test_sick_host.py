@@ -66,10 +66,12 @@ def test_a_run_that_changes_nothing_needs_no_room(small: Host, declare: Declare)
 def test_a_disk_that_fills_while_a_generation_is_tried_is_rolled_back(small: Host, declare: Declare) -> None:
     never = [{"url": "http://127.0.0.1:9/"}]
     with ThreadPoolExecutor() as pool:
-        trying = pool.submit(declare, value=2, daemon_proof=never)
+        trying = pool.submit(declare, value=2, daemon_proof=never, daemon_proof_timeout=100)
         assert eventually(lambda: served(small) == server("1.0.0", 2), 20)
         small.run(FILL)
+        small.check_output("systemctl kill --signal=KILL probe")  # which ends the wait for the proof
         run = trying.result()
+    assert "the process exited" in run.output, run.output
     assert "Rolled back: generation 1 is in force and proven" in run.output, run.output
     assert served(small) == server("1.0.0", 1)
     small.check_output("rm /opt/tds/filler")
