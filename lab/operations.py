@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,8 +20,8 @@ T = TypeVar("T")
 
 KIND: HostKind = Nspawn()
 
-# A moment later, so that the connection which says it can still end well.
-REBOOT = shlex.split("systemd-run --quiet --on-active=100ms --timer-property=AccuracySec=1ms systemctl reboot")
+# When the connection that says it has ended (the host's shell puts in whose process that is), or it may end badly.
+REBOOT = 'systemd-run --quiet sh -c "tail --pid=$PPID --sleep-interval=0.1 --follow /dev/null; systemctl reboot"'
 
 
 def up(
@@ -183,7 +182,7 @@ def reboot(name: str, host: str, paths: Paths, progress: Progress) -> list[list[
         if not processes.is_alive(process):
             return [_start(name, lab, guest, paths, progress)]
         boots = KIND.boots(guest)
-        ssh.remote(paths, name, guest.address, REBOOT)
+        ssh.remote(paths, name, guest.address, [REBOOT])
         if not processes.wait_until(lambda: KIND.boots(guest) > boots, 120):
             raise LabError(f"{host} did not go down in 120 s; `lab cut` takes its power away")
         said = _settled(name, guest, lambda: processes.is_alive(process), paths)
