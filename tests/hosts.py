@@ -118,6 +118,11 @@ def unit(host: Host, name: str, *properties: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in shown.splitlines())
 
 
+def daemons(host: Host) -> list[str]:
+    """Our daemons on a host."""
+    return [path.split("/")[3] for path in host.check_output("ls -d /opt/tds/*/current").split()]
+
+
 def exposure(host: Host, name: str) -> float:
     """The score of `systemd-analyze security`."""
     shown = host.check_output("systemd-analyze security --no-pager %s", f"{name}.service")
