@@ -20,6 +20,7 @@ from testinfra.host import Host
 from tests import sandbox_probe
 from tests.hosts import unit
 
+UNITS = "/run/systemd/system"
 PROBE = sandbox_probe.PLANTED / "probe.py"
 TEMPORARY = {"/tmp", "/var/tmp"}  # noqa: S108  of a lab host
 OPEN_FILES = ("/home/sandbox_probe", "/tmp/sandbox_probe")  # noqa: S108
@@ -48,7 +49,7 @@ END
 """
 CLEAR = f"""
 rm -rf {sandbox_probe.PLANTED} /usr/lib/modules/sandbox_probe /dev/sandbox_probe {" ".join(OPEN_FILES)}
-rm -rf /run/systemd/system/*-sandbox_probe.service* /run/sandbox_probe.json && systemctl daemon-reload
+rm -rf {UNITS}/*-sandbox_probe.service* /run/sandbox_probe.json && systemctl daemon-reload
 """
 
 
@@ -75,26 +76,27 @@ def planted(host: Host) -> Iterator[None]:
         host.check_output(CLEAR)
 
 
-def inside(host: Host, daemon: str, to_read: list[str], *, user: str = "") -> Report:
-    """What the probe can do in the sandbox of a daemon, as its account or as another."""
-    copy = f"{daemon}-sandbox_probe.service"
-    drop_in = f"""\
+def start_copy(host: Host, daemon: str, command: str, *directives: str) -> str:
+    """Starts a copy of a daemon's unit with another command, and with further directives; the answer is its name."""
+    name, lines = f"{daemon}-sandbox_probe", "\n".join(directives)
+    host.check_output(f"""
+mkdir -p {UNITS}/{name}.service.d && cp /etc/systemd/system/{daemon}.service {UNITS}/{name}.service
+cat >{UNITS}/{name}.service.d/copy.conf <<'END'
 [Service]
-Type=oneshot
 Restart=no
 ExecStart=
-ExecStart={" ".join(["/usr/bin/python3", "-I", str(PROBE), *to_read])}
-StandardOutput=truncate:/run/sandbox_probe.json
-"""
-    if user:
-        drop_in += f"User={user}\nGroup={user}\n"
-    units = "/run/systemd/system"
-    host.check_output(f"""
-mkdir -p {units}/{copy}.d && cp /etc/systemd/system/{daemon}.service {units}/{copy}
-cat >{units}/{copy}.d/probe.conf <<'END'
-{drop_in}
+ExecStart={command}
+{lines}
 END
-systemctl daemon-reload && systemctl start {copy}""")
+systemctl daemon-reload && systemctl start {name}""")
+    return name
+
+
+def inside(host: Host, daemon: str, to_read: list[str], *, user: str = "") -> Report:
+    """What the probe can do in the sandbox of a daemon, as its account or as another."""
+    command = " ".join(["/usr/bin/python3", "-I", str(PROBE), *to_read])
+    another = (f"User={user}", f"Group={user}") if user else ()
+    start_copy(host, daemon, command, "Type=oneshot", "StandardOutput=truncate:/run/sandbox_probe.json", *another)
     return Report(**json.loads(host.check_output("cat /run/sandbox_probe.json")))
 
 

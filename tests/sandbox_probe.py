@@ -121,8 +121,11 @@ def run_in_real_time() -> None:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
-def see_another_process() -> None:
-    Path("/proc/1/cmdline").read_bytes()
+def see_processes_of_others() -> None:
+    """Of any other user, but for init, which is a case of its own."""
+    numbers = [path for path in Path("/proc").glob("[0-9]*") if path.name != "1"]
+    if not any(path.stat().st_uid != os.getuid() for path in numbers):
+        raise PermissionError
 
 
 def see_the_kernel_modules() -> None:
@@ -146,7 +149,7 @@ ATTEMPTS: list[Callable[[], None]] = [
     open_a_device_of_the_host,
     rename_the_host,
     run_in_real_time,
-    see_another_process,
+    see_processes_of_others,
     see_the_kernel_modules,
 ]
 
