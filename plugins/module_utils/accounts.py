@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import grp
+import os
 import pwd
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
+
+NO_SHELLS = {"/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false"}
 
 
 class Account(NamedTuple):
@@ -36,3 +43,25 @@ def make_account(name: str) -> Account:
     if done.returncode:
         raise OSError(f"the account {name} cannot be made: {done.stderr.strip()}")
     return find_account(name)
+
+
+def excesses(name: str) -> Iterator[str]:
+    """What an account has that a daemon does not need; nothing for one that `make_account` made, and for none."""
+    with suppress(KeyError):
+        account = pwd.getpwnam(name)
+        if account.pw_uid == 0:
+            return
+        if account.pw_shell not in NO_SHELLS:
+            yield f"the shell {account.pw_shell or '/bin/sh'}"
+        if Path(account.pw_dir).is_dir():
+            yield f"the home {account.pw_dir}"
+        for group in os.getgrouplist(name, account.pw_gid):
+            if (group_name := _group(group)) != name:
+                yield f"the group {group_name}"
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

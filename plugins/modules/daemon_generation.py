@@ -32,7 +32,7 @@ options:
   user:
     description:
       - The account that the service runs as and that the checkers run as. One that is not there is made, as a system
-        account without home and shell; one that is there stays as it is.
+        account without home and shell; one that is there stays as it is, and what it has beyond that is a warning.
       - With O(state=previous) it is the one that the generation in force was made with.
     type: str
     default: root
@@ -267,7 +267,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account, find_account
+from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account, excesses, find_account
 from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
 from ansible_collections.tds.monitoring.plugins.module_utils.drift import sha256
 from ansible_collections.tds.monitoring.plugins.module_utils.findings import Predecessors
@@ -424,6 +424,14 @@ def _refuse_bad_names(params: dict[str, Any]) -> None:
         raise Refusal(f"keep is {params['keep']}: keep at least 2, or there is nothing to go back to")
 
 
+def refuse_without_root() -> None:
+    if os.geteuid() != 0:
+        raise Refusal(
+            f"this run is not root on the host but the user with number {os.geteuid()}, and nothing was changed. Add "
+            "--become, or connect as root."
+        )
+
+
 def execute(module: AnsibleModule) -> Outcome:
     params, check_mode = module.params, module.check_mode
     archive_file = Path(params["archive_file"]) if params["archive_file"] else None
@@ -432,6 +440,12 @@ def execute(module: AnsibleModule) -> Outcome:
     declared = declaration(params, find_account(params["user"])) if params["state"] == "present" else None
     if not (declared or store.is_there()):  # nothing to take away or to go back from, and no lock to leave behind
         return Outcome()
+    if declared and (more := list(excesses(params["user"]))):
+        module.warn(
+            f"{params['name']}: the account {params['user']} has more than a daemon needs: {', '.join(more)}. It stays "
+            f"as it is. Mend, with {params['name']} stopped: "
+            f"usermod --shell /usr/sbin/nologin --home /nonexistent --gid {params['user']} --groups '' {params['user']}"
+        )
     with store.locked(check_mode):
         if declared:
             return transaction.present(declared, check_mode)
@@ -490,6 +504,7 @@ def main() -> None:
     )
     os.umask(0o022)
     try:
+        refuse_without_root()
         with recorded(module) as run:
             try:
                 outcome = execute(module)

@@ -31,6 +31,19 @@ def test_no_unit_is_more_exposed_than_it_has_to_be(host: Host) -> None:
     assert {name: score for name, score in scores.items() if score > SCORES.get(name, ANY_SCORE)} == {}
 
 
+def test_every_account_is_good_for_its_daemon_only(host: Host) -> None:
+    for daemon in daemons(host):
+        account = host.user(unit(host, daemon, "User")["User"])
+        assert (account.shell, account.groups) == ("/usr/sbin/nologin", [account.name])
+        assert not host.file(account.home).exists
+
+
+def test_nobody_else_reads_the_data(host: Host) -> None:
+    for daemon in daemons(host):
+        for place in unit(host, daemon, "ReadWritePaths")["ReadWritePaths"].split():
+            assert host.check_output(f"stat --format='%a %U:%G' {place}") == f"700 {daemon}:{daemon}"
+
+
 @pytest.fixture(scope="module")
 def prepared(host: Host) -> Iterator[Host]:
     with planted(host):

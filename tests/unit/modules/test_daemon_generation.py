@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,6 +60,12 @@ def test_a_bad_parameter_is_refused_by_its_name(changes: dict[str, Any], told: s
     with pytest.raises(Refusal) as refusal:
         module.declaration(parameters(**changes), Account())
     assert told in str(refusal.value)
+
+
+def test_a_run_without_root_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(Refusal, match=r"not root on the host but the user with number 1000.*Add --become"):
+        module.refuse_without_root()
 
 
 @pytest.mark.parametrize(
