@@ -59,13 +59,15 @@ def test_release_files_flags_links_and_environment_reach_the_process(host: Host)
 
 
 def test_limits_and_sandbox_are_in_force(host: Host) -> None:
-    shown = unit(host, "probe", "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec", "PrivateTmp", "ProtectHome")
+    names = ("MemoryMax", "TasksMax", "CPUQuotaPerSecUSec", "PrivateTmp", "ProtectHome", "LogRateLimitBurst")
+    shown = unit(host, "probe", *names)
     assert shown == {
         "MemoryMax": str(96 << 20),
         "TasksMax": "48",
         "CPUQuotaPerSecUSec": "300ms",
         "PrivateTmp": "no",  # null leaves it out
         "ProtectHome": "yes",
+        "LogRateLimitBurst": "50",
     }
     assert "node_memory_MemTotal_bytes" in served(host)  # not with the sandbox's own ProcSubset
     pid = process(host)

@@ -31,6 +31,12 @@ def test_no_unit_is_more_exposed_than_it_has_to_be(host: Host) -> None:
     assert {name: score for name, score in scores.items() if score > SCORES.get(name, ANY_SCORE)} == {}
 
 
+def test_no_daemon_floods_the_journal(host: Host) -> None:
+    for daemon in daemons(host):
+        shown = unit(host, daemon, "LogRateLimitIntervalUSec", "LogRateLimitBurst")
+        assert shown == {"LogRateLimitIntervalUSec": "30s", "LogRateLimitBurst": "1000"}
+
+
 def test_every_account_is_good_for_its_daemon_only(host: Host) -> None:
     for daemon in daemons(host):
         account = host.user(unit(host, daemon, "User")["User"])
