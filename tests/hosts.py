@@ -72,10 +72,10 @@ def run_playbook(*options: str, playbook: str = "", **variables: Any) -> Run:
     return Run(play.returncode, output, recap)
 
 
-def lab(*words: str) -> str:
-    """Run a verb of the lab."""
+def lab(*words: str, text: str = "") -> str:
+    """Run a verb of the lab, with a text as its standard input."""
     command = [sys.executable, "-m", "lab", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
 def lab_name() -> str:
