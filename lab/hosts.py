@@ -23,7 +23,7 @@ class Guest:
     image: Path
     """Root directory of the base image; never written to."""
     public_key: str
-    """The line for root's authorized_keys."""
+    """The line for authorized_keys, of root and of the user that is not root."""
     host_key: Path
     """The private ed25519 key of its SSH server, with `.pub` beside it."""
     neighbours: Mapping[str, str]

@@ -47,6 +47,9 @@ MASKED = (
     "systemd-resolved.service",
 )
 
+DEPLOY = "deploy"
+"""A user that is not root, with the lab's key, who may become root."""
+
 FILES = {
     "etc/apt/apt.conf.d/80lab": (
         f'Acquire::http::Proxy "http://{GATEWAY}:{PROXY_PORT}";\n'
@@ -57,6 +60,7 @@ FILES = {
     "etc/locale.conf": "LANG=C.UTF-8\n",
     "etc/resolv.conf": "# lab hosts know each other from /etc/hosts; there is no resolver\n",
     "etc/machine-id": "",
+    f"etc/sudoers.d/{DEPLOY}": f"{DEPLOY} ALL=(root) NOPASSWD: ALL\n",
 }
 
 KEEP_UNUSED = 24 * 3600
@@ -72,6 +76,7 @@ class Recipe:
     packages: tuple[str, ...] = PACKAGES
     masked: tuple[str, ...] = MASKED
     files: tuple[tuple[str, str], ...] = tuple(FILES.items())
+    user: str = DEPLOY
     format: int = 1
 
     @property
@@ -155,6 +160,7 @@ def _customize(recipe: Recipe, root: Path) -> None:
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    run(["chroot", str(root), "useradd", "--create-home", "--shell=/bin/bash", recipe.user])
     units = root / "etc/systemd/system"
     for unit in recipe.masked:
         (units / unit).unlink(missing_ok=True)

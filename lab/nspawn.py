@@ -9,6 +9,7 @@ from lab import network, processes
 from lab.addresses import BRIDGE, PREFIX
 from lab.common import LabError, run
 from lab.hosts import Guest
+from lab.images import DEPLOY
 from lab.state import Process
 
 # nspawn ends with 133 when its guest wants a reboot. The loop and the guest have a cgroup each,
@@ -167,6 +168,7 @@ def _fill(guest: Guest) -> None:
     _write(root / "etc/systemd/network/10-lab.network", network, 0o644)
     _write(root / "etc/hostname", guest.name + "\n", 0o644)
     _write(root / "root/.ssh/authorized_keys", guest.public_key, 0o600)
+    _write(root / "home" / DEPLOY / ".ssh/authorized_keys", guest.public_key, 0o644)
     for suffix, mode in (("", 0o600), (".pub", 0o644)):
         source = guest.host_key.with_name(guest.host_key.name + suffix)
         text = source.read_text(encoding="ascii")

@@ -157,6 +157,15 @@ def test_an_exporter_leaves_a_host_that_has_no_redis_any_more(play: Play, app1: 
     assert (again.code, again.changed) == (0, 0)
 
 
+def test_a_user_who_is_not_root_runs_the_site_with_sudo(play: Play) -> None:
+    gone = play("--become", "--limit", "app1", ansible_user="deploy", monitored_services={})
+    assert (gone.code, gone.changed) == (0, 1), gone.output
+    back = play("--become", ansible_user="deploy")
+    assert (back.code, back.recap["app1"]["changed"]) == (0, 1), back.output
+    again = play("--become", ansible_user="deploy")
+    assert (again.code, again.changed) == (0, 0), again.output
+
+
 def test_several_prometheus_roll_out_one_after_the_other_and_stop_at_the_first_failure(
     play: Play, mon1: Host, mon2: Host
 ) -> None:

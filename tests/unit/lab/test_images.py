@@ -27,6 +27,7 @@ def test_the_same_recipe_has_the_same_stamp() -> None:
         {"packages": (*images.PACKAGES, "nginx")},
         {"masked": ()},
         {"files": (("etc/motd", "hello"),)},
+        {"user": "somebody"},
         {"format": 99},
     ],
 )
