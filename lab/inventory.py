@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from lab import ssh
+from lab.addresses import GATEWAY
 from lab.common import Paths
 from lab.services import MIRROR_URL
 from lab.state import Lab, State, load
@@ -43,7 +44,7 @@ def inventory(state: State, name: str, paths: Paths) -> dict[str, Any]:
         "_meta": {"hostvars": {host: variables(lab, name, host, paths) for host in hosts}},
         "all": {
             "hosts": list(hosts),
-            "vars": {"lab_artifact_source": MIRROR_URL, "lab_artifacts": artifacts(paths)},
+            "vars": {"lab_artifact_source": MIRROR_URL, "lab_artifacts": artifacts(paths), "lab_gateway": GATEWAY},
         },
     }
 

@@ -82,6 +82,39 @@ def test_result_does_not_depend_on_the_limit() -> None:
     assert value("redis_exporter_hosts", "-i", str(PROD), "--limit", "mon1") == ["app1"]
 
 
+def allowed(host: str, *arguments: str) -> set[tuple[str, int, str]]:
+    """What the firewall of a host lets in, one entry for each address."""
+    entries = value("firewall_allow", "-i", str(PROD), *arguments, host=host)
+    return {(entry["name"], entry["port"], who) for entry in entries for who in entry["from"] or ["nobody"]}
+
+
+def test_an_application_host_restricts_the_exporters_that_it_has_and_nothing_else() -> None:
+    exporters = {("node_exporter", 9100, "192.0.2.10"), ("redis_exporter", 9121, "192.0.2.10")}
+    assert allowed("app1") == exporters
+    assert allowed("app1", "--limit", "app1") == exporters
+    assert allowed("db1") == {("node_exporter", 9100, "192.0.2.10")}
+    assert value("firewall_policy", "-i", str(PROD), host="app1") == "accept"
+
+
+def test_a_prometheus_host_is_closed_but_for_ssh_and_its_like() -> None:
+    assert allowed("mon1") == {
+        ("node_exporter", 9100, "192.0.2.10"),
+        ("prometheus", 9090, "192.0.2.10"),
+        ("prometheus", 9090, "nobody"),
+        ("ssh", 22, "0.0.0.0/0"),
+        ("ssh", 22, "::/0"),
+        ("https", 443, "nobody"),
+    }
+    assert value("firewall_policy", "-i", str(PROD)) == "drop"
+
+
+def test_what_preflight_looks_at_is_that_of_all_hosts() -> None:
+    inspected = {entry["port"] for entry in value("preflight_allow", "-i", str(PROD), "--limit", "db1", host="db1")}
+    assert inspected == {22, 443, 9090, 9100, 9121}
+    assert value("preflight_ports", "-i", str(PROD))["app1"] == {"node_exporter": 9100, "redis_exporter": 9121}
+    assert value("preflight_allow", "-i", str(PROD), "-e", "firewall_state=absent") == []
+
+
 def test_lab_needs_only_the_hosts_that_the_lab_has(tmp_path: Path) -> None:
     # Stands for what lab.py says while a lab is up.
     hosts = tmp_path / "hosts.yml"

@@ -43,7 +43,11 @@ def test_the_mirror_and_what_it_has_are_variables_of_all(paths: Paths) -> None:
     record = {"available": {"thing": {**entry, "wanted": ["1"]}}, "unavailable": {}}
     (paths.artifacts / "state.json").write_text(json.dumps(record))
     variables = inventory.inventory(state(), "demo", paths)["all"]["vars"]
-    assert variables == {"lab_artifact_source": "http://10.203.0.1:8480", "lab_artifacts": {"thing": entry}}
+    assert variables == {
+        "lab_artifact_source": "http://10.203.0.1:8480",
+        "lab_artifacts": {"thing": entry},
+        "lab_gateway": "10.203.0.1",
+    }
 
 
 def test_no_lab_is_an_empty_inventory_and_a_line_that_explains(
