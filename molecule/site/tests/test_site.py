@@ -212,6 +212,19 @@ def test_going_back_needs_no_declaration(play: Play, mon1: Host, mon2: Host, res
     assert last["by"].endswith(f"@{socket.gethostname()}")
 
 
+def test_only_those_who_are_meant_to_reach_the_exporters_and_prometheus(mon1: Host, app1: Host) -> None:
+    asks = "curl --silent --fail --max-time 2 --output /dev/null http://%s/metrics"
+    assert mon1.run(asks, f"{address(app1)}:9100").rc == 0
+    with socket.create_connection((address(mon1), 9090), 2):  # this machine is one of prometheus_clients
+        pass
+    timed_out = 28
+    assert app1.run(asks, f"{address(mon1)}:9090").rc == timed_out
+    assert app1.run(asks, f"{address(mon1)}:9100").rc == timed_out
+    refused = 7
+    assert mon1.run(asks, f"{address(app1)}:6379").rc == 52  # Redis: connected, and no HTTP
+    assert app1.run(f"setpriv --reuid node_exporter --clear-groups {asks}", f"{address(app1)}:6379").rc == refused
+
+
 def all_up(name: str) -> bool:
     host = on(name)
     return bool(api(host, "targets")) and set(targets(host).values()) == {"up"}

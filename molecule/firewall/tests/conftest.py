@@ -1,0 +1,33 @@
+"""The scenario's hosts by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from testinfra.host import Host
+
+from tests.firewall import CLIENT, Trade, address
+from tests.hosts import on
+
+
+@pytest.fixture
+def mon1() -> Host:
+    return on("mon1")
+
+
+@pytest.fixture
+def app1() -> Host:
+    return on("app1")
+
+
+@pytest.fixture
+def out1() -> Host:
+    return on("out1")
+
+
+@pytest.fixture
+def trade(out1: Host, app1: Host) -> Iterator[Trade]:
+    out1.check_output("systemd-run --quiet --collect --unit=trade python3 -c %s %s 7000", CLIENT, address(app1))
+    yield Trade(out1)
+    out1.check_output("systemctl stop trade; rm /run/trade.json")
