@@ -19,7 +19,7 @@ from pathlib import Path
 from . import nft
 from .controller import Connection
 from .drift import drift_of_mode
-from .durable import remove, temporary, write_durable
+from .durable import fsync_path, remove, temporary, write_durable
 from .generation import Busy
 from .outside import Outside
 from .plan import Action, Refusal
@@ -202,9 +202,12 @@ class Firewall:
         """Have the rules in force come back at boot."""
         for path in self.outside.drop_ins():
             self.outside.set_aside(path)
+        if not self.directory.exists():
+            self.directory.mkdir(parents=True)
+            for parent in (self.directory.parent, self.directory.parent.parent):
+                fsync_path(parent)
         for path, text in files.items():
             if _drift(path, text):
-                path.parent.mkdir(parents=True, exist_ok=True)
                 write_durable(path, text.encode(), MODE)
         self.service.load_if_needed()
         self.service.enable_if_needed()
