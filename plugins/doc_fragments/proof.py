@@ -9,7 +9,8 @@ options:
   proof:
     suboptions:
       url:
-        description: Asked with GET; must answer 200.
+        description:
+          - Asked with GET; must answer 200. C(tls://host:port) answers with the certificate that is presented there.
         type: str
         required: true
       metric:
@@ -31,6 +32,9 @@ options:
             description: Its value must be a time after the reload or restart of this run.
             type: bool
             default: false
+      certificate:
+        description: A file; its first certificate must be the one presented at a C(tls://) URL.
+        type: path
       rows:
         description: A list in a JSON answer that must be equal to the declaration, in any order.
         type: dict

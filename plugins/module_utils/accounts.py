@@ -31,6 +31,14 @@ def find_account(name: str) -> Account:
     return Account(name, found.pw_uid, found.pw_gid)
 
 
+def group_exists(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 def make_account(name: str) -> Account:
     """Make a system account that nobody can log in to and that has no home.
 

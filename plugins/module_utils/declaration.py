@@ -22,6 +22,7 @@ CHECK_TIMEOUT_S = 120
 CHECK_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 # What checkers print when they accept something that will not work, and not a file name that has the word in it.
 WARNING = re.compile(r"\bwarning:|level=warn", re.IGNORECASE)
+SUPPLEMENTARY_GROUPS = re.compile(r"^SupplementaryGroups=(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class Declaration:
     adopt: bool = False
     predecessors: Predecessors = NO_PREDECESSORS
 
+    @property
+    def groups(self) -> list[str]:
+        """The supplementary groups that the unit gives the service, and that its checkers must have too."""
+        lines = SUPPLEMENTARY_GROUPS.findall(self.contents["unit"].decode())
+        return [group for line in lines for group in line.split()]
+
     def redacted(self, text: str) -> str:
         """The text without any line of a secret file."""
         for path, fact in self.manifest.files.items():
@@ -69,10 +76,14 @@ def validate(declared: Declaration, staged: Path, store: Store) -> None:
     Raises:
         Refusal: one of them says no; the message has its words and the variables to mend.
     """
+    as_the_service = ["runuser", "--user", declared.account.name]
+    if declared.groups:  # without --group runuser makes the first of them the primary one
+        as_the_service += ["--group", declared.account.name, *(f"--supp-group={group}" for group in declared.groups)]
+    as_the_service.append("--")
     inside = {"{etc}": str(staged / "etc"), "{release}": str((staged / "release").resolve())}
     for check in declared.checks:
         command = [_fill(word, inside) for word in check.command]
-        code, words = _run(["runuser", "-u", declared.account.name, "--", *command], staged)
+        code, words = _run([*as_the_service, *command], staged)
         if code or WARNING.search(words):
             checker = " ".join([Path(command[0]).name, *check.command[1:3]])
             raise _refusal(

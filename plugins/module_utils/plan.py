@@ -59,7 +59,7 @@ class Manifest:
     """All that a generation is made of. Two manifests are the same declaration when :meth:`identity` is equal.
 
     ``files`` is keyed by path below the generation: ``etc/...``, ``env`` (the flags) and ``unit``.
-    ``user``, ``proof`` and ``progress_url`` travel along, so that a host can prove a generation it goes back to.
+    ``user``, ``proof`` and what it takes to ask travel along, so that a host can prove a generation it goes back to.
     """
 
     files: Mapping[str, FileFact]
@@ -68,6 +68,7 @@ class Manifest:
     data: tuple[str, ...] = ()
     proof: tuple[Mapping[str, Any], ...] = ()
     proof_timeout: float = 20.0
+    proof_tls: Mapping[str, Any] | None = None
     progress_url: str | None = None
     user: str = "root"
     generation: int = 0

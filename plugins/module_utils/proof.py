@@ -7,30 +7,41 @@ A probe is a mapping with a ``url`` and at most one question about what the URL 
   of that name and labels is there, and has that value, or a time after the action (seconds since the epoch; asked
   only when there was an action);
 - ``rows`` ``{at, keys, equal}`` about JSON: the list found at the dotted path ``at`` (lists on the way are
-  flattened), reduced to ``keys`` (dotted paths too), equals ``equal`` in any order.
+  flattened), reduced to ``keys`` (dotted paths too), equals ``equal`` in any order;
+- ``certificate`` about what a ``tls://host:port`` URL answers, which is the certificate that is presented: it is the
+  first one in that file.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
-
-from ansible.module_utils.urls import open_url
+from urllib.parse import urlsplit
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 POLL_S = 0.2
 FETCH_TIMEOUT_S = 3
 LIFE_S = 1.0
 SHOWN_ROWS = 5
 
+# How https is spoken: the authorities to trust, and the file with this host's client certificate and its key.
+TLS: dict[str, Any] = {
+    "type": "dict",
+    "options": {"ca": {"type": "path", "required": True}, "client": {"type": "path"}},
+}
+
 PROBES: dict[str, Any] = {
     "type": "list",
     "elements": "dict",
     "default": [],
-    "mutually_exclusive": [("metric", "rows")],
+    "mutually_exclusive": [("metric", "rows", "certificate")],
     "options": {
         "url": {"type": "str", "required": True},
         "metric": {
@@ -50,8 +61,11 @@ PROBES: dict[str, Any] = {
                 "equal": {"type": "list", "elements": "list", "required": True},
             },
         },
+        "certificate": {"type": "path"},
     },
 }
+
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 Probe = Mapping[str, Any]
 Fetch = Callable[[str], str]
@@ -101,11 +115,34 @@ def prove(
         sleep(POLL_S)
 
 
-def get(url: str) -> str:
-    """The body of a page that answers 200; anything else raises."""
-    with open_url(url, timeout=FETCH_TIMEOUT_S, use_proxy=False) as response:
+def get(url: str, tls: Mapping[str, Any] | None = None) -> str:
+    """The body of a page that answers 200 on a connection of its own; anything else raises."""
+    if url.startswith("tls://"):
+        return _presented(url, tls or {})
+    ask = build_opener(ProxyHandler({}), HTTPSHandler(context=_context(tls or {})))
+    with ask.open(url, timeout=FETCH_TIMEOUT_S) as response:
         body: bytes = response.read()
     return body.decode(errors="replace")
+
+
+def _context(tls: Mapping[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.get("ca"))
+    # Since 3.13 Python wants more of an authority than the daemons do, and a proof is no stricter than they are.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if tls.get("client"):
+        context.load_cert_chain(tls["client"])
+    return context
+
+
+def _presented(url: str, tls: Mapping[str, Any]) -> str:
+    """The certificate that a listener presents, in PEM; raises when it is not trusted or not for that name."""
+    where = urlsplit(url)
+    address = (where.hostname, where.port)
+    with (
+        socket.create_connection(address, FETCH_TIMEOUT_S) as connection,
+        _context(tls).wrap_socket(connection, server_hostname=where.hostname) as secured,
+    ):
+        return ssl.DER_cert_to_PEM_cert(secured.getpeercert(binary_form=True) or b"")
 
 
 def check(probe: Probe, acted_at: float | None, fetch: Fetch) -> str | None:
@@ -119,6 +156,8 @@ def check(probe: Probe, acted_at: float | None, fetch: Fetch) -> str | None:
         failure = _check_metric(metric, acted_at, body)
     elif rows := probe.get("rows"):
         failure = _check_rows(rows, body)
+    elif certificate := probe.get("certificate"):
+        failure = _check_certificate(certificate, body)
     else:
         failure = None
     return failure and f"{url}: {failure}"
@@ -151,6 +190,22 @@ def _check_rows(rows: Mapping[str, Any], body: str) -> str | None:
         return None
     told = [f"lacks {row}" for row in missing[:SHOWN_ROWS]] + [f"also has {row}" for row in extra[:SHOWN_ROWS]]
     return f"{rows['at']} " + ", ".join(told)
+
+
+def _check_certificate(path: str, presented: str) -> str | None:
+    try:
+        wanted = _first_certificate(Path(path).read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        return f"{path}, which it must present, cannot be read: {error.strerror}"
+    if wanted is not None and wanted == _first_certificate(presented):
+        return None
+    return f"presents another certificate than the one in {path}"
+
+
+def _first_certificate(text: str) -> str | None:
+    """The first certificate in a text, without the line ends, which may differ."""
+    found = CERTIFICATE.search(text)
+    return "".join(found[0].split()) if found else None
 
 
 def _difference(left: Sequence[Any], right: Sequence[Any]) -> list[Any]:

@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from . import plan as planning
-from .accounts import Account, find_account, make_account
+from .accounts import Account, find_account, group_exists, make_account
 from .adoption import Adoption
 from .declaration import Declaration, validate
 from .durable import remove
@@ -23,8 +24,8 @@ from .findings import Finding, findings
 from .generation import Store, before_the_switch
 from .outside import own
 from .plan import Action, Manifest, Observed, Plan, Refusal, Release
-from .proof import Unproven, get, prove
-from .release import fetch
+from .proof import Fetch, Unproven, get, prove
+from .release import fetch as fetch_archive
 from .service import Service, ServiceError
 
 
@@ -235,7 +236,7 @@ class Transaction:
             raise ArchiveNeeded(archive)
         temporary = self.store.releases.root / f".{archive.rsplit('/', 1)[-1]}"
         try:
-            fetched = fetch(archive, temporary)
+            fetched = fetch_archive(archive, temporary)
             self.store.releases.install(release, temporary)
         finally:
             temporary.unlink(missing_ok=True)
@@ -258,6 +259,8 @@ class Transaction:
         account = declared.account
         if not account.exists:
             return f"not validated: the user {account.name} is not on this host yet"
+        if absent := [group for group in declared.groups if not group_exists(group)]:
+            return f"not validated: the group {absent[0]} is not on this host yet"
         with _scratch(self.store) as scratch:
             validate(declared, scratch.stage(declared.manifest, declared.contents, account.gid), self.store)
         return None
@@ -329,6 +332,7 @@ class Transaction:
         return True, f"Rolled back: generation {fallback} is in force and proven."
 
     def _prove(self, manifest: Manifest, acted_at: float | None) -> None:
+        fetch = partial(get, tls=manifest.proof_tls)
         # An action has set the count to 0. Read only now, it would hide that the process died of it and systemd has
         # started another.
         restarts = self.service.state().restarts if acted_at is None else 0
@@ -343,9 +347,9 @@ class Transaction:
             manifest.proof,
             acted_at,
             timeout=manifest.proof_timeout,
-            fetch=get,
+            fetch=fetch,
             exited=exited,
-            progress=lambda: _progress(manifest.progress_url),
+            progress=lambda: _progress(manifest.progress_url, fetch),
         )
 
 
@@ -353,10 +357,10 @@ def _paths_below(root: Path, directory: str) -> list[str]:
     return [str(path.relative_to(root)) for path in (root / directory).rglob("*") if path.is_file()]
 
 
-def _progress(url: str | None) -> str | None:
+def _progress(url: str | None, fetch: Fetch) -> str | None:
     if url:
         with suppress(Exception):  # not answering yet is no progress
-            return get(url)
+            return fetch(url)
     return None
 
 

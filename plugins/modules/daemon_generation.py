@@ -137,6 +137,17 @@ options:
     description: Seconds without progress after which the proof has failed.
     type: float
     default: 20
+  proof_tls:
+    description: How the https URLs of O(proof) and O(progress_url) are asked.
+    type: dict
+    suboptions:
+      ca:
+        description: File of the authorities to trust.
+        type: path
+        required: true
+      client:
+        description: File of the client certificate to show, with its key.
+        type: path
   progress_url:
     description: A page that changes while a slow start makes progress, which the proof then waits for.
     type: str
@@ -273,7 +284,7 @@ from ansible_collections.tds.monitoring.plugins.module_utils.drift import sha256
 from ansible_collections.tds.monitoring.plugins.module_utils.findings import Predecessors
 from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import FileFact, Manifest, Refusal, Release
-from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES
+from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES, TLS
 from ansible_collections.tds.monitoring.plugins.module_utils.record import append
 from ansible_collections.tds.monitoring.plugins.module_utils.release import ReleaseError
 from ansible_collections.tds.monitoring.plugins.module_utils.service import Service, ServiceError
@@ -326,6 +337,7 @@ ARGUMENTS: dict[str, Any] = {
     },
     "proof": PROBES,
     "proof_timeout": {"type": "float", "default": 20},
+    "proof_tls": TLS,
     "progress_url": {"type": "str"},
     "keep": {"type": "int", "default": 3},
     "allow_downgrade": {"type": "bool", "default": False},
@@ -377,6 +389,7 @@ def declaration(params: dict[str, Any], account: Account) -> Declaration:
             data=tuple(params["data"]),
             proof=tuple(_said(probe) for probe in params["proof"]),
             proof_timeout=params["proof_timeout"],
+            proof_tls=params["proof_tls"],
             progress_url=params["progress_url"],
             user=account.name,
         ),

@@ -19,6 +19,17 @@ options:
     description: Seconds after which what does not hold is a failure.
     type: float
     default: 20
+  tls:
+    description: How https URLs are asked.
+    type: dict
+    suboptions:
+      ca:
+        description: File of the authorities to trust.
+        type: path
+        required: true
+      client:
+        description: File of the client certificate to show, with its key.
+        type: path
 attributes:
   check_mode:
     support: full
@@ -41,16 +52,20 @@ EXAMPLES = r"""
 
 RETURN = r""" """
 
+from functools import partial
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES, Unproven, get, prove
+from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES, TLS, Unproven, get, prove
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"proof": PROBES, "timeout": {"type": "float", "default": 20}}, supports_check_mode=True
+        argument_spec={"proof": PROBES, "tls": TLS, "timeout": {"type": "float", "default": 20}},
+        supports_check_mode=True,
     )
+    ask = partial(get, tls=module.params["tls"])
     try:
-        prove(module.params["proof"], None, timeout=module.params["timeout"], fetch=get, exited=lambda: None)
+        prove(module.params["proof"], None, timeout=module.params["timeout"], fetch=ask, exited=lambda: None)
     except Unproven as reason:
         module.fail_json(msg=f"not proven {reason}")
     module.exit_json(changed=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import io
 import json
@@ -34,6 +35,9 @@ from ansible_collections.tds.monitoring.plugins.module_utils.transaction import 
     NotProven,
     Transaction,
 )
+
+from tests.authority import Authority
+from tests.tls_server import TLSServer, serving
 
 ROOT = Account()
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the generations belong to root: run as root")
@@ -107,9 +111,11 @@ class Host:
         self.service = FakeService(self.store)
         self.transaction = Transaction(self.store, self.service)
 
+    def unit(self, directives: str = "") -> bytes:
+        return f"[Service]\n{directives}EnvironmentFile={self.root}/opt/tds/demo/current/env\n".encode()
+
     def declare(self, conf: str = "one", action: str = "reload", **changes: Any) -> Declaration:
-        unit = f"[Service]\nEnvironmentFile={self.root}/opt/tds/demo/current/env\n"
-        contents = {"unit": unit.encode(), "env": b"ARGS=''\n", "etc/main.conf": conf.encode()}
+        contents = {"unit": self.unit(), "env": b"ARGS=''\n", "etc/main.conf": conf.encode()}
         facts = {path: FileFact(sha256(content), "0644") for path, content in contents.items()}
         facts["etc/main.conf"] = replace(facts["etc/main.conf"], mode="0640", action=action)
         declared = Declaration(
@@ -237,6 +243,46 @@ def test_a_checker_sees_the_staged_files_as_the_user_will(host: Host) -> None:
     host.transaction.present(host.declare("two", checks=[seen]))
     with pytest.raises(Refusal):
         host.transaction.present(host.declare("three", checks=[seen]))
+
+
+def in_groups(host: Host, directives: str, *checks: str) -> Declaration:
+    declared = host.declare(checks=[Check(["sh", "-c", check]) for check in checks])
+    return replace(declared, contents={**declared.contents, "unit": host.unit(directives)})
+
+
+@pytest.mark.parametrize(
+    ("directives", "groups"),
+    [
+        ("", []),
+        ("SupplementaryGroups=a\n", ["a"]),
+        ("SupplementaryGroups=a b\n# SupplementaryGroups=no\nSupplementaryGroups=c \n", ["a", "b", "c"]),
+        ("SupplementaryGroups=\n", []),
+    ],
+)
+def test_the_groups_are_the_units(host: Host, directives: str, groups: list[str]) -> None:
+    assert in_groups(host, directives).groups == groups
+
+
+def test_a_checker_has_the_groups_that_the_unit_gives(host: Host) -> None:
+    first, second = [group.gr_name for group in grp.getgrall() if group.gr_gid][:2]
+    directives = f"SupplementaryGroups={first}\nSupplementaryGroups={second}\n"
+    exactly = f'test "$(id -gn; id -Gn | tr " " "\\n" | sort | xargs)" = "$(echo root; echo {first} {second} root)"'
+    exactly = exactly.replace(f"{first} {second} root", " ".join(sorted([first, second, "root"])))
+    host.transaction.present(in_groups(host, directives, exactly))
+    with pytest.raises(Refusal):
+        host.transaction.present(in_groups(host, f"SupplementaryGroups={first}\n", exactly))
+
+
+def test_a_group_that_is_not_there_yet_is_no_reason_to_refuse_a_rehearsal(host: Host) -> None:
+    before, declared = (
+        host.tree(),
+        in_groups(host, "SupplementaryGroups=root\nSupplementaryGroups=nobody-has\n", "true"),
+    )
+    outcome = host.transaction.present(declared, check_mode=True)
+    assert outcome.not_validated == "not validated: the group nobody-has is not on this host yet"
+    assert (outcome.changed, host.tree()) == (True, before)
+    with pytest.raises(Refusal, match="group nobody-has does not exist"):
+        host.transaction.present(declared)
 
 
 @pytest.mark.parametrize(
@@ -1022,3 +1068,67 @@ def tool_archive(path: Path, content: str) -> tuple[Path, str]:
 
 def with_release(declared: Declaration, release: Release) -> Declaration:
     return replace(declared, manifest=replace(declared.manifest, release=release))
+
+
+class Demo:
+    """The daemon's page, over TLS and for clients of the site. It is ready after so many of its progress page."""
+
+    def __init__(self, root: Path) -> None:
+        authority = Authority()
+        self.files = {name: root / name for name in ("ca", "server", "client")}
+        self.files["ca"].write_text(authority.pem)
+        for name in ("server", "client"):
+            self.files[name].write_text("".join(authority.issue(["127.0.0.1"])))
+        self.progressed = self.ready_after = 0
+
+    def page(self, path: str) -> str | None:
+        if path == "/progress":
+            self.progressed += 1
+            return f"{self.progressed}"
+        return None if self.progressed < self.ready_after else "up 1\n"
+
+    def proven(self, declared: Declaration, server: TLSServer, client: str | None = "client") -> Declaration:
+        tls = {"ca": str(self.files["ca"]), "client": client and str(self.files[client])}
+        url = f"https://{server.where}"
+        proof = ({"url": f"{url}/", "metric": {"name": "up"}},)
+        asked = replace(declared.manifest, proof=proof, proof_tls=tls, progress_url=f"{url}/progress")
+        return replace(declared, manifest=asked)
+
+
+@pytest.fixture
+def demo(host: Host) -> Demo:
+    directory = host.root / "tls"
+    directory.mkdir()
+    return Demo(directory)
+
+
+def test_a_proof_over_tls_is_asked_as_the_declaration_says(host: Host, demo: Demo) -> None:
+    with serving(demo.files["server"], demo.files["ca"], demo.page) as server:
+        host.transaction.present(demo.proven(host.declare("one"), server))
+        with pytest.raises(NotProven, match=r"certificate required(?s:.)*generation 1 is in force and proven"):
+            host.transaction.present(demo.proven(host.declare("two"), server, client=None))
+        assert host.in_force() == (1, "one")  # which was proven as it says itself, and not as the new one says
+
+
+def test_the_way_back_is_proven_over_tls_or_in_clear_as_it_was(host: Host, demo: Demo) -> None:
+    with serving(demo.files["server"], demo.files["ca"], demo.page) as server:
+        host.transaction.present(demo.proven(host.declare("one"), server))
+        host.transaction.present(host.declare("two"))
+        assert host.transaction.previous(ROOT).after == 1
+    with pytest.raises(NotProven, match="refused"):  # it was asked
+        host.transaction.present(demo.proven(host.declare("three"), server))
+
+
+def test_progress_over_tls_is_seen(host: Host, demo: Demo) -> None:
+    demo.ready_after = 5  # polls of 0.2 s, and the proof's timeout is 0.5 s
+    with serving(demo.files["server"], demo.files["ca"], demo.page) as server:
+        host.transaction.present(demo.proven(host.declare("one"), server))
+    assert demo.progressed == 5
+
+
+def test_another_way_to_ask_is_a_change_that_disturbs_nobody(host: Host, demo: Demo) -> None:
+    with serving(demo.files["server"], demo.files["ca"], demo.page) as server:
+        host.transaction.present(host.declare("one"))
+        outcome = host.transaction.present(demo.proven(host.declare("one"), server))
+        assert (outcome.changed, outcome.action) == (True, Action.NONE)
+        assert not host.transaction.present(demo.proven(host.declare("one"), server)).changed

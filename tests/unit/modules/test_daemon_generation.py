@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.tds.monitoring.plugins.module_utils import record
 from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account
 from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy
-from ansible_collections.tds.monitoring.plugins.module_utils.plan import Refusal
+from ansible_collections.tds.monitoring.plugins.module_utils.plan import Manifest, Refusal
 from ansible_collections.tds.monitoring.plugins.module_utils.transaction import NotProven
 from ansible_collections.tds.monitoring.plugins.modules import daemon_generation as module
 
@@ -38,6 +38,20 @@ def test_the_declaration_has_what_the_parameters_say() -> None:
     assert (manifest.user, declared.sources["etc/demo.conf"]) == ("d", "demo_settings")
     assert manifest.release
     assert (manifest.release.version, declared.archive) == ("1.2.3", "http://a/b.tar.gz")
+
+
+def test_how_a_proof_is_asked_is_written_into_the_generation() -> None:
+    tls = {"ca": "/etc/tds/tls/ca.crt", "client": None}
+    probe = {"url": "tls://a:1", "metric": None, "rows": None, "certificate": "/etc/tds/tls/server.crt"}
+    manifest = module.declaration(parameters(proof=[probe], proof_tls=tls), Account()).manifest
+    written = json.loads(json.dumps(manifest.to_json()))
+    assert (written["proof_tls"], written["proof"]) == (
+        tls,
+        [{"url": "tls://a:1", "certificate": probe["certificate"]}],
+    )
+    assert Manifest.from_json(written) == manifest
+    del written["proof_tls"]  # as it was written before there was any
+    assert Manifest.from_json(written).proof_tls is None
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
