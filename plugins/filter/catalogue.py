@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, TypedDict, TypeGuard
 
 from ansible.errors import AnsibleFilterError
+from cryptography import x509
 
 VARIABLE = "monitored_services"
 SETTINGS = (
@@ -21,11 +23,17 @@ SETTINGS = (
     "scrape_timeout",
     "metrics_path",
     "scheme",
+    "tls",
+    "bearer_token",
+    "basic_auth",
     "exporter",
     "memory_limit",
     "sample_limit",
     "instances",
 )
+TLS_KEYS = ("ca", "server_name", "client_certificate")
+BASIC_AUTH_KEYS = ("username", "password")
+EXPORTERS_OWN = ("metrics_path", "scheme", "tls", "bearer_token", "basic_auth")
 INSTANCE_KEYS = ("name", "host", "target", "labels")
 RESERVED_SERVICES = frozenset({"node", "prometheus", "redis_exporter"})
 RESERVED_LABELS = frozenset({"job", "instance", "service", "instance_name"})
@@ -38,6 +46,9 @@ FILE_SD = {"files": ["targets.yml"], "refresh_interval": "2s"}
 SERVICE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # it is written into a regular expression: nothing to escape
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ENDPOINT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?):(?P<port>[0-9]{1,5})")
+CERTIFICATE_BEGINS = re.compile(r"^-----BEGIN CERTIFICATE-----\s*$", re.MULTILINE)
+SITE = "site"
+"""The word for the site's own authority."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 DURATION_UNITS_MS = {
     "y": 31_536_000_000,
@@ -68,6 +79,7 @@ class Instance(TypedDict):
     timeout: str
     path: str
     scheme: str
+    security: dict[str, Any]
     exporter: str | None
     exporter_address: str | None
     sample_limit: int | None
@@ -107,7 +119,7 @@ def default_timeout(interval: str) -> str:
     return f"{milliseconds}ms" if rest else f"{seconds}s"
 
 
-def _join(address: str, port: int) -> str:
+def socket_address(address: str, port: int) -> str:
     """``address:port``, with an IPv6 address in brackets."""
     return f"[{address}]:{port}" if ":" in address and not address.startswith("[") else f"{address}:{port}"
 
@@ -161,11 +173,64 @@ def _settings_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
         yield _finding(f"{path}.metrics_path", metrics_path, "write a path without a query, for example /metrics")
     if (scheme := settings.get("scheme", "http")) not in ("http", "https"):
         yield _finding(f"{path}.scheme", scheme, "write http or https")
+    yield from _security_findings(path, settings)
     if (limit := settings.get("memory_limit")) is not None and size_bytes(limit) is None:
         yield _finding(f"{path}.memory_limit", limit, "write a size above zero, for example 1GiB, 512MiB or 1000000000")
     limit = settings.get("sample_limit")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         yield _finding(f"{path}.sample_limit", limit, "write a number above zero, or leave it out")
+
+
+def _security_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Mistakes in how a service is asked. A secret's value is in no finding."""
+    tls, token, basic = (settings.get(key) for key in ("tls", "bearer_token", "basic_auth"))
+    if tls is not None and settings.get("scheme") != "https":
+        yield f"{path}.tls is of no use without scheme: https: add that, or remove it"
+    if tls is not None:
+        yield from _tls_findings(f"{path}.tls", tls)
+    if token is not None:
+        yield from _secret_findings(f"{path}.bearer_token", token)
+    if basic is not None and not isinstance(basic, Mapping):
+        yield f"{path}.basic_auth is no mapping: write username and password"
+    elif basic is not None:
+        yield from _unknown_keys(f"{path}.basic_auth", basic, BASIC_AUTH_KEYS)
+        if not isinstance(basic.get("username"), str) or not basic["username"]:
+            yield f"{path}.basic_auth.username is missing or no text: write a name"
+        yield from _secret_findings(f"{path}.basic_auth.password", basic.get("password"))
+    if token is not None and basic is not None:
+        yield f"{path}.bearer_token and basic_auth are both there: Prometheus takes one of them, remove the other"
+
+
+def _tls_findings(path: str, tls: object) -> Iterator[str]:
+    if not isinstance(tls, Mapping):
+        yield _finding(path, tls, f"write a mapping with some of {', '.join(TLS_KEYS)}")
+        return
+    yield from _unknown_keys(path, tls, TLS_KEYS)
+    ca = tls.get("ca")
+    if isinstance(ca, str) and "-----" in ca:
+        if "PRIVATE KEY" in ca:
+            yield f"{path}.ca has a private key in it: leave the authority's certificate only"
+        elif not _is_certificate(ca):
+            yield f"{path}.ca cannot be read as a certificate: write all of its PEM, line by line"
+    elif ca is not None and ca != SITE:
+        yield _finding(f"{path}.ca", ca, f"write {SITE}, or the authority's certificate in PEM")
+    if not isinstance(tls.get("server_name", ""), str):
+        yield _finding(f"{path}.server_name", tls["server_name"], "write a name")
+    if not isinstance(tls.get("client_certificate", False), bool):
+        yield _finding(f"{path}.client_certificate", tls["client_certificate"], "write true or false")
+
+
+def _is_certificate(pem: str) -> bool:
+    if not CERTIFICATE_BEGINS.search(pem):  # one that YAML folded into one line is none to Prometheus
+        return False
+    with suppress(ValueError, x509.InvalidVersion):
+        return bool(x509.load_pem_x509_certificates(pem.encode()))
+    return False
+
+
+def _secret_findings(path: str, value: object) -> Iterator[str]:
+    if not isinstance(value, str) or not value or value != value.strip() or "\n" in value:
+        yield f"{path} is missing, no text or has white space around it: take it from ansible-vault"
 
 
 def _exporter_findings(path: str, settings: Mapping[str, Any], exporters: Mapping[str, int] | None) -> Iterator[str]:
@@ -175,8 +240,9 @@ def _exporter_findings(path: str, settings: Mapping[str, Any], exporters: Mappin
     if exporters is not None and not (isinstance(exporter, str) and exporter in exporters):
         known = f"known are: {', '.join(sorted(exporters))}" if exporters else "none is known here"
         yield _finding(f"{path}.exporter", exporter, f"{known}{_suggestion(exporter, exporters)}")
-    if "metrics_path" in settings:
-        yield _finding(f"{path}.metrics_path", settings["metrics_path"], "leave it out, the exporter has its own")
+    for key in EXPORTERS_OWN:
+        if key in settings:
+            yield f"{path}.{key} is of no use here: leave it out, the exporter {exporter} has its own"
 
 
 def _instances_findings(path: str, instances: object, hosts: Mapping[str, str] | None) -> Iterator[str]:
@@ -291,21 +357,33 @@ def catalogue(
     on: str,
     exporters: Mapping[str, int],
     own: Mapping[str, Any],
+    tls: Mapping[str, str] | None = None,
 ) -> list[Instance]:
     """All instances as the Prometheus on inventory host ``on`` sees them, complete and sorted.
+
+    ``tls`` has the files, on the Prometheus hosts, of the site's authorities (``ca``) and of Prometheus' certificate
+    with its key (``client``).
 
     Raises:
         AnsibleFilterError: every mistake in the arguments, one a line.
     """
     _refuse(_argument_findings(hosts, on, exporters, own))
     _refuse(_findings(services, hosts, exporters))
+    if not tls:
+        _refuse(_site_findings(f"{VARIABLE}.{{}}", services))
+        _refuse(_site_findings("own.{} of the filter catalogue", own))
+    jobs = {service: _job_settings(service, settings, tls or {}) for service, settings in {**services, **own}.items()}
+    for service, settings in services.items():
+        if (exporter := settings.get("exporter")) in jobs:
+            asked = jobs[exporter]  # it is the exporter that Prometheus connects to
+            jobs[service] = {**jobs[service], "scheme": asked["scheme"], "security": asked["security"]}
     instances = [
-        _complete(service, settings, written, hosts, on, exporters)
+        _complete(service, jobs[service], settings, written, hosts, on, exporters)
         for service, settings in services.items()
         for written in settings["instances"]
     ]
     for service, settings in own.items():
-        instances += _own(service, settings, services, hosts, on, exporters)
+        instances += _own(service, jobs[service], settings, services, hosts, on, exporters)
     return sorted(instances, key=lambda entry: (entry["service"], entry["name"]))
 
 
@@ -327,10 +405,27 @@ def _argument_findings(hosts: object, on: object, exporters: object, own: object
 
     if isinstance(own, Mapping) and all(isinstance(settings, Mapping) for settings in own.values()):
         for service, settings in own.items():
-            yield from _port_findings(f"own.{service}.port of the filter catalogue", settings.get("port"))
-            yield from _settings_findings(f"own.{service} of the filter catalogue", settings)
+            yield from _own_findings(service, settings, hosts)
     else:
         yield _finding("own of the filter catalogue", own, "write a mapping of services to port and scrape_interval")
+
+
+def _own_findings(service: str, settings: Mapping[str, Any], hosts: object) -> Iterator[str]:
+    yield from _port_findings(f"own.{service}.port of the filter catalogue", settings.get("port"))
+    yield from _settings_findings(f"own.{service} of the filter catalogue", settings)
+    for host in settings.get("hosts", ()):
+        if isinstance(hosts, Mapping) and host not in hosts:
+            yield _finding(f"own.{service}.hosts of the filter catalogue", host, "it is not in hosts")
+
+
+def _site_findings(path: str, services: Mapping[str, Any]) -> Iterator[str]:
+    """What services want of the site's certificates, where there are none."""
+    for service, settings in services.items():
+        wanted = settings.get("tls") or {}
+        for key, value in (("ca", SITE), ("client_certificate", True)):
+            if wanted.get(key) == value:
+                remedy = "this site has no certificates: set monitoring_tls, or leave it out"
+                yield _finding(f"{path.format(service)}.tls.{key}", value, remedy)
 
 
 def _port_findings(path: str, port: object) -> Iterator[str]:
@@ -340,6 +435,7 @@ def _port_findings(path: str, port: object) -> Iterator[str]:
 
 def _complete(
     service: str,
+    job: _JobSettings,
     settings: Mapping[str, Any],
     written: Mapping[str, Any],
     hosts: Mapping[str, str],
@@ -351,7 +447,7 @@ def _complete(
     address = target
     # localhost is the instance's host. An exporter runs there too, so for it the address is right as it stands.
     if name in LOOPBACK and host is not None and host != on and exporter is None:
-        address = _join(hosts[host], port)
+        address = socket_address(hosts[host], port)
     return Instance(
         service=service,
         name=written["name"],
@@ -361,29 +457,32 @@ def _complete(
         instance=f"{host}:{port}" if name in LOOPBACK else target,
         labels={key: str(value) for key, value in (written.get("labels") or {}).items()},
         exporter=exporter,
-        exporter_address=None if exporter is None else _join(hosts[host or on], exporters[exporter]),
-        **_job_settings(settings),
+        exporter_address=None if exporter is None else socket_address(hosts[host or on], exporters[exporter]),
+        **job,
     )
 
 
 def _own(
     service: str,
+    job: _JobSettings,
     settings: Mapping[str, Any],
     services: Mapping[str, Any],
     hosts: Mapping[str, str],
     on: str,
     exporters: Mapping[str, int],
 ) -> Iterator[Instance]:
-    """What the stack adds: ``prometheus`` sees itself, an exporter is where it must run, all else on every host."""
+    """What the stack adds: ``prometheus`` on its ``hosts``, an exporter where it must run, all else on every host."""
     if service == "prometheus":
-        where: Iterable[str] = [on]
+        where: Iterable[str] = settings.get("hosts", [on])
     elif service in exporters:
         where = exporter_hosts(services, service, hosts, [on])
     else:
         where = hosts
     port = settings["port"]
     for host in where:
-        address = f"localhost:{port}" if service == "prometheus" else _join(hosts[host], port)
+        # Prometheus itself is in clear, and then on loopback only, or its certificate is for its host's address.
+        at_home = (service, host) == ("prometheus", on) and job["scheme"] == "http"
+        address = f"localhost:{port}" if at_home else socket_address(hosts[host], port)
         yield Instance(
             service=service,
             name=host,
@@ -394,7 +493,7 @@ def _own(
             labels={},
             exporter=None,
             exporter_address=None,
-            **_job_settings(settings),
+            **job,
         )
 
 
@@ -403,21 +502,68 @@ class _JobSettings(TypedDict):
     timeout: str
     path: str
     scheme: str
+    security: dict[str, Any]
     sample_limit: int | None
 
 
-def _job_settings(settings: Mapping[str, Any]) -> _JobSettings:
+def _job_settings(service: str, settings: Mapping[str, Any], tls: Mapping[str, str]) -> _JobSettings:
     interval = settings["scrape_interval"]
     return _JobSettings(
         interval=interval,
         timeout=settings.get("scrape_timeout") or default_timeout(interval),
         path="/scrape" if settings.get("exporter") else settings.get("metrics_path", "/metrics"),
         scheme=settings.get("scheme", "http"),
+        security=_security(service, settings, tls),
         sample_limit=settings.get("sample_limit"),
     )
 
 
+def _security(service: str, settings: Mapping[str, Any], tls: Mapping[str, str]) -> dict[str, Any]:
+    """How Prometheus asks this service, as settings of its job; secrets and authorities are named as files."""
+    wanted = settings.get("tls") or {}
+    found: dict[str, Any] = {}
+    config: dict[str, str] = {}
+    if ca := wanted.get("ca"):
+        config["ca_file"] = tls["ca"] if ca == SITE else _authority_file(service)
+    if wanted.get("client_certificate"):
+        config |= {"cert_file": tls["client"], "key_file": tls["client"]}
+    if "server_name" in wanted:
+        config["server_name"] = wanted["server_name"]
+    if config:
+        found["tls_config"] = config
+    if settings.get("bearer_token"):
+        found["authorization"] = {"credentials_file": _secret_file(service)}
+    if basic := settings.get("basic_auth"):
+        found["basic_auth"] = {"username": basic["username"], "password_file": _secret_file(service)}
+    return found
+
+
+def _authority_file(service: str) -> str:
+    return f"tls/{service}.crt"
+
+
+def _secret_file(service: str) -> str:
+    return f"secrets/{service}"
+
+
 # --- What is derived from it
+
+
+def scrape_authorities(services: Mapping[str, Any]) -> dict[str, str]:
+    """Files, below Prometheus' configuration, of the authorities that services bring themselves."""
+    _refuse(_findings(services, None, None))
+    given = {service: (settings.get("tls") or {}).get("ca") for service, settings in services.items()}
+    return {_authority_file(service): ca for service, ca in sorted(given.items()) if ca and ca != SITE}
+
+
+def scrape_secrets(services: Mapping[str, Any]) -> dict[str, str]:
+    """Files, below Prometheus' configuration, of the tokens and passwords that it shows to services."""
+    _refuse(_findings(services, None, None))
+    given = {
+        service: settings.get("bearer_token") or (settings.get("basic_auth") or {}).get("password")
+        for service, settings in services.items()
+    }
+    return {_secret_file(service): secret for service, secret in sorted(given.items()) if secret}
 
 
 def scrape_targets(instances: Sequence[Instance]) -> list[dict[str, Any]]:
@@ -455,6 +601,7 @@ def _scrape_config(entry: Instance) -> dict[str, Any]:
         job["metrics_path"] = entry["path"]
     if entry["scheme"] != "http":
         job["scheme"] = entry["scheme"]
+    job |= entry["security"]
     if entry["sample_limit"]:
         job["sample_limit"] = entry["sample_limit"]
     job["file_sd_configs"] = [dict(FILE_SD, files=list(FILE_SD["files"]))]
@@ -530,7 +677,10 @@ class FilterModule:
                 expected_targets,
                 exporter_hosts,
                 memory_limits,
+                scrape_authorities,
                 scrape_configs,
+                scrape_secrets,
                 scrape_targets,
+                socket_address,
             )
         }

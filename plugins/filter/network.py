@@ -6,6 +6,7 @@ All are functions of their arguments alone, so the result does not depend on ``-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from ansible_collections.tds.monitoring.plugins.module_utils.ruleset import allowance_findings, is_port
@@ -56,8 +57,31 @@ def _ports_used_twice(ports: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
         yield f"{name}_port is {port!r}: {also}; choose another for one of them"
 
 
+def clear_findings(listeners: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Every listener that others reach in clear.
+
+    Each has the ``variable`` to mend, its ``addresses``, and its ``tls``, empty for none.
+    """
+    return [
+        f"{listener['variable']} is {address!r}, where others read it in clear: set its _tls, or listen on 127.0.0.1"
+        for listener in listeners
+        if not listener["tls"]
+        for address in listener["addresses"]
+        if not _is_loopback(address)
+    ]
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {function.__name__: function for function in (allowed_from, network_findings, ports_by_host)}
+        return {
+            function.__name__: function for function in (allowed_from, clear_findings, network_findings, ports_by_host)
+        }

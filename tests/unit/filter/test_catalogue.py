@@ -12,6 +12,8 @@ from ansible_collections.tds.monitoring.plugins.filter import catalogue as subje
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.authority import Authority, broken, key_pem, new_key
+
 HOSTS = {"mon1": "192.0.2.10", "app1": "192.0.2.20", "db1": "2001:db8::30"}
 EXPORTERS = {"redis_exporter": 9121}
 OWN = {
@@ -19,6 +21,10 @@ OWN = {
     "prometheus": {"port": 9090, "scrape_interval": "15s"},
     "redis_exporter": {"port": 9121, "scrape_interval": "30s"},
 }
+TLS = {"ca": "/etc/tds/tls/ca.crt", "client": "/etc/tds/tls/client.pem"}
+AUTHORITY = Authority()
+UNKNOWN_VERSION = broken(AUTHORITY.pem, b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05")
+CANARY = "canary-in-a-coal-mine"
 
 
 def service(*targets: str, **settings: Any) -> dict[str, Any]:
@@ -27,8 +33,12 @@ def service(*targets: str, **settings: Any) -> dict[str, Any]:
     return {"scrape_interval": "1s", "instances": instances} | settings
 
 
+def secure(**settings: Any) -> dict[str, Any]:
+    return service("a:1", scheme="https", **settings)
+
+
 def complete(services: dict[str, Any], on: str = "mon1", own: dict[str, Any] | None = None) -> list[subject.Instance]:
-    return subject.catalogue(services, HOSTS, on, EXPORTERS, own or {})
+    return subject.catalogue(services, HOSTS, on, EXPORTERS, own or {}, TLS)
 
 
 def job(services: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +101,18 @@ def test_own_services_are_added_without_being_listed() -> None:
     assert {e["interval"] for e in entries if e["service"] == "redis_exporter"} == {"30s"}
 
 
+def test_every_prometheus_is_seen_by_the_others_and_by_itself_at_localhost() -> None:
+    own = {"prometheus": OWN["prometheus"] | {"hosts": ["mon1", "db1"]}}
+    for on, addresses in {
+        "mon1": ["[2001:db8::30]:9090", "localhost:9090"],
+        "db1": ["localhost:9090", "192.0.2.10:9090"],
+    }.items():
+        entries = complete({}, on, own)
+        assert [(e["address"], e["instance"]) for e in entries] == list(
+            zip(addresses, ["db1:9090", "mon1:9090"], strict=True)
+        )
+
+
 # --- What it is rendered to
 
 
@@ -115,6 +137,90 @@ def test_plain_job_is_minimal() -> None:
 def test_settings_of_a_service_reach_its_job() -> None:
     settings = {"scrape_timeout": "700ms", "metrics_path": "/m", "scheme": "https", "sample_limit": 7}
     assert job({"a": service("a:1", **settings)}).items() >= settings.items()
+
+
+@pytest.mark.parametrize(
+    ("settings", "rendered"),
+    [
+        ({}, {}),
+        ({"tls": {}}, {}),  # the system's authorities
+        ({"tls": {"ca": "site"}}, {"tls_config": {"ca_file": TLS["ca"]}}),
+        ({"tls": {"ca": AUTHORITY.pem}}, {"tls_config": {"ca_file": "tls/a.crt"}}),
+        ({"tls": {"server_name": "backend"}}, {"tls_config": {"server_name": "backend"}}),
+        ({"tls": {"client_certificate": False}}, {}),
+        (
+            {"tls": {"client_certificate": True}},
+            {"tls_config": {"cert_file": TLS["client"], "key_file": TLS["client"]}},
+        ),
+        (
+            {"tls": {"ca": "site", "server_name": "b", "client_certificate": True}, "bearer_token": CANARY},
+            {
+                "tls_config": {
+                    "ca_file": TLS["ca"],
+                    "cert_file": TLS["client"],
+                    "key_file": TLS["client"],
+                    "server_name": "b",
+                },
+                "authorization": {"credentials_file": "secrets/a"},
+            },
+        ),
+        (
+            {"basic_auth": {"username": "u", "password": CANARY}},
+            {"basic_auth": {"username": "u", "password_file": "secrets/a"}},
+        ),
+    ],
+)
+def test_a_job_names_files_for_authorities_and_secrets(settings: dict[str, Any], rendered: dict[str, Any]) -> None:
+    config = job({"a": secure(**settings)})
+    assert {key: config[key] for key in ("tls_config", "authorization", "basic_auth") if key in config} == rendered
+    assert config["scheme"] == "https"
+    assert CANARY not in str(config)
+
+
+def test_authorities_and_secrets_are_files_by_service() -> None:
+    services = {
+        "b": secure(bearer_token="token", tls={"ca": AUTHORITY.pem}),
+        "a": service("a:1", basic_auth={"username": "u", "password": "p"}),
+        "site": secure(tls={"ca": "site"}),
+        "plain": service("p:1"),
+    }
+    assert subject.scrape_authorities(services) == {"tls/b.crt": AUTHORITY.pem}
+    assert list(subject.scrape_secrets(services).items()) == [("secrets/a", "p"), ("secrets/b", "token")]
+    for job_of in subject.scrape_configs(complete(services)):
+        named = {value for value in walk(job_of) if value.startswith(("tls/", "secrets/"))}
+        assert named <= subject.scrape_authorities(services).keys() | subject.scrape_secrets(services).keys()
+
+
+def walk(document: Any) -> list[str]:
+    if isinstance(document, dict):
+        return [value for inner in document.values() for value in walk(inner)]
+    return [document] if isinstance(document, str) else []
+
+
+def test_own_services_and_what_an_exporter_speaks_for_are_asked_as_the_exporter_is() -> None:
+    site = {"scheme": "https", "tls": {"ca": "site", "client_certificate": True}}
+    services = {"redis": service("redis:6379", exporter="redis_exporter"), "plain": service("p:1")}
+    entries = complete(services, own={name: settings | site for name, settings in OWN.items()})
+    configs = {config["job_name"]: config for config in subject.scrape_configs(entries)}
+    config = {"ca_file": TLS["ca"], "cert_file": TLS["client"], "key_file": TLS["client"]}
+    for name in ("node", "prometheus", "redis_exporter", "redis"):
+        assert (configs[name]["scheme"], configs[name]["tls_config"]) == ("https", config)
+    assert configs["redis"]["metrics_path"] == "/scrape"
+    assert not {"scheme", "tls_config"} & configs["plain"].keys()
+
+
+@pytest.mark.parametrize("tls", [{"ca": "site"}, {"client_certificate": True}])
+def test_a_site_without_certificates_can_show_and_trust_none(tls: dict[str, Any]) -> None:
+    told = f"tls.{next(iter(tls))} is {next(iter(tls.values()))!r}: this site has no certificates"
+    with pytest.raises(AnsibleFilterError) as refusal:
+        subject.catalogue({"a": secure(tls=tls)}, HOSTS, "mon1", EXPORTERS, {})
+    assert str(refusal.value).startswith(f"monitored_services.a.{told}")
+    own = {"node": OWN["node"] | {"scheme": "https", "tls": tls}}
+    with pytest.raises(AnsibleFilterError) as refusal:
+        subject.catalogue({}, HOSTS, "mon1", EXPORTERS, own)
+    assert str(refusal.value).startswith(f"own.node of the filter catalogue.{told}")
+    other = {"a": secure(tls={"ca": AUTHORITY.pem, "server_name": "b"})}
+    assert subject.catalogue(other, HOSTS, "mon1", EXPORTERS, {})
 
 
 def test_job_with_exporter_asks_the_exporter_for_the_target() -> None:
@@ -248,10 +354,49 @@ MISTAKES: list[tuple[object, str]] = [
     ({"a": service("a:1", exporter=["x"])}, "a.exporter is ['x']: known are: redis_exporter"),
     (
         {"a": service("a:1", exporter="redis_exporter", metrics_path="/m")},
-        "metrics_path is '/m': leave it out, the exporter",
+        "metrics_path is of no use here: leave it out, the exporter",
     ),
     ({"a": service("a:1", metrics_path="m")}, "metrics_path is 'm': write a path without a query"),
     ({"a": service("a:1", scheme="htp")}, "scheme is 'htp': write http or https"),
+    ({"a": service("a:1", tls={})}, "monitored_services.a.tls is of no use without scheme: https: add that, or"),
+    ({"a": secure(tls="site")}, "monitored_services.a.tls is 'site': write a mapping with some of ca, server_name"),
+    ({"a": secure(tls={"cas": "site"})}, "monitored_services.a.tls.cas is not known; did you mean ca?"),
+    ({"a": secure(tls={"ca": "/etc/ca.pem"})}, "tls.ca is '/etc/ca.pem': write site, or the authority's certificate"),
+    ({"a": secure(tls={"ca": True})}, "tls.ca is True: write site, or the authority's certificate in PEM"),
+    ({"a": secure(tls={"ca": AUTHORITY.pem[:-60]})}, "a.tls.ca cannot be read as a certificate: write all of its PEM"),
+    ({"a": secure(tls={"ca": AUTHORITY.pem.replace("MII", "")})}, "a.tls.ca cannot be read as a certificate: write"),
+    ({"a": secure(tls={"ca": AUTHORITY.pem.replace("\n", " ")})}, "a.tls.ca cannot be read as a certificate: write"),
+    ({"a": secure(tls={"ca": AUTHORITY.pem + key_pem(new_key())})}, "a.tls.ca has a private key in it: leave the"),
+    ({"a": secure(tls={"server_name": 1})}, "a.tls.server_name is 1: write a name"),
+    ({"a": secure(tls={"client_certificate": "yes"})}, "a.tls.client_certificate is 'yes': write true or false"),
+    ({"a": secure(bearer_token="")}, "a.bearer_token is missing, no text or has white space around it: take it from"),
+    ({"a": secure(bearer_token=" x")}, "a.bearer_token is missing, no text or has white space around it: take it from"),
+    ({"a": secure(bearer_token="x\ny")}, "a.bearer_token is missing, no text or has white space around it: take it"),
+    ({"a": secure(tls={"ca": UNKNOWN_VERSION})}, "a.tls.ca cannot be read as a certificate: write all of its PEM"),
+    ({"a": secure(bearer_token="x\n")}, "a.bearer_token is missing, no text or has white space around it: take it"),
+    ({"a": secure(bearer_token=1)}, "a.bearer_token is missing, no text or has white space around it: take it from"),
+    ({"a": secure(basic_auth="u:p")}, "monitored_services.a.basic_auth is no mapping: write username and password"),
+    ({"a": secure(basic_auth={"username": "u"})}, "a.basic_auth.password is missing, no text or has white space"),
+    ({"a": secure(basic_auth={"password": "p"})}, "a.basic_auth.username is missing or no text: write a name"),
+    (
+        {"a": secure(basic_auth={"username": "u", "password": "p", "pasword": "p"})},
+        "a.basic_auth.pasword is not known; did you mean password?",
+    ),
+    (
+        {"a": secure(bearer_token="t", basic_auth={"username": "u", "password": "p"})},
+        "a.bearer_token and basic_auth are both there: Prometheus takes one of them, remove the other",
+    ),
+    *[
+        (
+            {"a": service("a:1", exporter="redis_exporter", **{key: value})},
+            f"monitored_services.a.{key} is of no use here: leave it out, the exporter redis_exporter has its own",
+        )
+        for key, value in (
+            ("scheme", "https"),
+            ("bearer_token", "t"),
+            ("basic_auth", {"username": "u", "password": "p"}),
+        )
+    ],
     ({"a": service("a:1", memory_limit="1G")}, "memory_limit is '1G': write a size above zero, for example 1GiB"),
     ({"a": service("a:1", memory_limit=True)}, "memory_limit is True: write a size"),
     ({"a": service("a:1", sample_limit=0)}, "sample_limit is 0: write a number above zero"),
@@ -297,6 +442,32 @@ def test_all_mistakes_are_said_at_once() -> None:
     ]
 
 
+IN_SOME_FORM = [CANARY, f" {CANARY}", f"{CANARY}\n{CANARY}", [CANARY], {"token": CANARY}, {CANARY}, CANARY.encode()]
+
+
+@pytest.mark.parametrize("value", IN_SOME_FORM, ids=repr)
+@pytest.mark.parametrize("scheme", ["http", "htp", None])
+def test_no_finding_shows_a_secret_whatever_is_wrong(value: Any, scheme: str | None) -> None:
+    key = f"-----BEGIN PRIVATE KEY----- {CANARY} -----END PRIVATE KEY-----"
+    places: list[dict[str, Any]] = [
+        {"bearer_token": value},
+        {"bearer_token": value, "basic_auth": value},
+        {"basic_auth": value},
+        {"basic_auth": {"username": value, "password": value}},
+        {"basic_auth": {"password": value, "passwort": value}},
+        {"bearer_tokn": value},
+        {"tls": {"ca": key}},
+        {"tls": {"ca": f"-----BEGIN CERTIFICATE-----{CANARY}"}},
+    ]
+    for settings in places:
+        for more in ({}, {"exporter": "redis_exporter"}):
+            found = subject.catalogue_findings(
+                {"a": service("a:", scheme=scheme, **settings, **more)}, HOSTS, EXPORTERS
+            )
+            assert found
+            assert CANARY not in " ".join(found)
+
+
 def test_same_port_on_two_hosts_is_no_duplicate() -> None:
     instances = [{"name": host, "host": host, "target": "localhost:1"} for host in ("app1", "mon1")]
     assert subject.catalogue_findings({"a": service(instances=instances)}, HOSTS, EXPORTERS) == []
@@ -312,6 +483,10 @@ def test_same_port_on_two_hosts_is_no_duplicate() -> None:
         (({}, HOSTS, "mon1", [], OWN), "exporters of the filter catalogue is []"),
         (({}, HOSTS, "mon1", EXPORTERS, {"node": 9100}), "own of the filter catalogue is {'node': 9100}"),
         (({}, HOSTS, "mon1", EXPORTERS, {"node": {"port": 0, "scrape_interval": "1s"}}), "own.node.port of the filter"),
+        (
+            ({}, HOSTS, "mon1", EXPORTERS, {"prometheus": OWN["prometheus"] | {"hosts": ["mon9"]}}),
+            "own.prometheus.hosts of the filter catalogue is 'mon9': it is not in hosts",
+        ),
         (
             ({}, HOSTS, "mon1", EXPORTERS, {"node": {"port": 1}}),
             "own.node of the filter catalogue.scrape_interval is missing",
@@ -371,6 +546,25 @@ def test_order_of_writing_changes_nothing(targets: list[str], chance: random.Ran
     shuffled = dict(sorted(shuffled.items(), key=lambda _: chance.random()))
     for render in (subject.scrape_targets, subject.scrape_configs, subject.expected_targets):
         assert render(complete(services)) == render(complete(shuffled))
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("app1", "app1:9100"),
+        ("192.0.2.20", "192.0.2.20:9100"),
+        ("2001:db8::30", "[2001:db8::30]:9100"),
+        ("[2001:db8::30]", "[2001:db8::30]:9100"),
+    ],
+)
+def test_a_socket_address_has_an_ipv6_address_in_brackets(address: str, written: str) -> None:
+    assert subject.socket_address(address, 9100) == written
+
+
+@given(st.from_regex(r"[a-z][a-z0-9.-]{0,8}[a-z]", fullmatch=True) | st.ip_addresses().map(str), st.integers(1, 65535))
+def test_a_socket_address_is_read_as_it_was_written(address: str, port: int) -> None:
+    host, read = subject.endpoint(subject.socket_address(address, port)) or ("", 0)
+    assert (host.strip("[]"), read) == (address, port)
 
 
 @given(st.integers(1, 10**12))

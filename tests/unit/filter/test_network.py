@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible_collections.tds.monitoring.plugins.filter import network as subject
 
 PORTS = {"node_exporter": 9100, "prometheus": 9090}
@@ -25,6 +26,19 @@ def test_each_port_is_opened_to_each_host_under_the_variable_s_name() -> None:
             "source": "monitoring_source_addresses of mon2",
         },
     ]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.0.1", "::1", "[::1]", "localhost"])
+def test_on_loopback_it_may_be_in_clear(address: str) -> None:
+    assert subject.clear_findings([{"variable": "x", "addresses": [address], "tls": {}}]) == []
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.10", "app1"])  # noqa: S104  it is refused
+def test_beyond_loopback_nothing_is_in_clear(address: str) -> None:
+    listener = {"variable": "node_exporter_listen_address", "addresses": ["127.0.0.1", address]}
+    (finding,) = subject.clear_findings([{**listener, "tls": {}}])
+    assert finding.startswith(f"node_exporter_listen_address is '{address}'")
+    assert subject.clear_findings([{**listener, "tls": {"ca": "ca.crt"}}]) == []
 
 
 def test_without_a_host_each_port_is_restricted_all_the_same() -> None:
