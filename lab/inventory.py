@@ -57,6 +57,8 @@ def variables(lab: Lab, name: str, host: str, paths: Paths) -> dict[str, Any]:
         "ansible_ssh_private_key_file": str(paths.private_key(name)),
         "ansible_ssh_common_args": shlex.join(ssh.common_options(paths, name)),
         "lab_suite": lab.suite,
+        "lab_gateway": GATEWAY,
+        "lab_directory": str(paths.lab(name)),
     }
     if lab.hosts[host].device:
         found["lab_disk"] = lab.hosts[host].device

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from testinfra.host import Host
@@ -26,10 +28,10 @@ except OSError as error:
 # Says something all the time, on one connection and on a new one each time, and counts what is not answered.
 CLIENT = """
 import json, socket, sys, time
-where, count, errors = (sys.argv[1], int(sys.argv[2])), 0, []
+where, (say, hear), count, errors = (sys.argv[1], int(sys.argv[2])), sys.argv[3:5], 0, []
 def ask(connection):
-    connection.sendall(b"hello\\n")
-    assert connection.recv(9) == b"hello\\n", "cut"
+    connection.sendall(say.encode() + b"\\r\\n")
+    assert connection.recv(9) == hear.encode() + b"\\r\\n", "cut"
 old = socket.create_connection(where, 1)
 while True:
     try:
@@ -60,6 +62,17 @@ def state(host: Host) -> str:
     files = "find /etc/tds /etc/systemd/system/*tds-firewall* -type f -exec sha256sum {} + -printf '%m %p\\n' | sort"
     shown = unit(host, "tds-firewall", "ActiveState", "UnitFileState")
     return f"{host.run(TABLE).stdout}{host.run(files).stdout}{shown}"
+
+
+@contextmanager
+def trading(source: Host, target: Host, port: int, say: str = "hello", hear: str = "hello") -> Iterator[Trade]:
+    """A client on ``source`` that never stops asking a server on ``target``."""
+    source.check_output(
+        "systemd-run --quiet --collect --unit=trade python3 -c %s %s %s %s %s",
+        CLIENT, address(target), str(port), say, hear,
+    )  # fmt: skip
+    yield Trade(source)
+    source.check_output("systemctl stop trade; rm /run/trade.json")
 
 
 class Trade:

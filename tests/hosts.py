@@ -33,6 +33,11 @@ class Run:
         assert self.recap, self.output  # nothing was run: not the same as nothing changed
         return sum(counts["changed"] for counts in self.recap.values())
 
+    @property
+    def reason(self) -> str:
+        """The output from the first failure on, without the times of the tasks."""
+        return self.output.split("PLAY RECAP")[0].partition("[ERROR]")[2]
+
     def tasks(self, host: str) -> int:
         """Tasks that the host took part in, skipped ones too."""
         return sum(self.recap[host][outcome] for outcome in ("ok", "skipped", "failed", "rescued", "ignored"))
@@ -101,9 +106,13 @@ def address(host: Host) -> str:
     return str(host.check_output("hostname -I")).split()[0]
 
 
-def page(host: Host, url: str) -> str:
-    """What a URL answers on the host itself; empty when it does not answer 200, or only in part."""
-    answer = host.run("curl --silent --fail --max-time 3 %s", url)
+CERTIFICATES = "--cacert /etc/tds/tls/ca.crt --cert /etc/tds/tls/client.pem"
+
+
+def page(host: Host, url: str, seconds: float = 3) -> str:
+    """What a URL answers on the host itself, to its client certificate; empty when it does not answer 200 in full."""
+    certificates = CERTIFICATES if url.startswith("https") else ""
+    answer = host.run(f"curl --silent --fail --max-time {seconds} {certificates} %s", url)
     return str(answer.stdout) if answer.rc == 0 else ""
 
 
