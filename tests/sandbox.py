@@ -110,7 +110,14 @@ def of_the_daemon(host: Host, daemon: str) -> tuple[dict[str, str], set[tuple[st
     """What the kernel says of the daemon's own process: its rights and its mounts."""
     process = unit(host, daemon, "MainPID")["MainPID"]
     status = host.file(f"/proc/{process}/status").content_string
-    return dict(sandbox_probe.RIGHTS.findall(status)), mounts(host.file(f"/proc/{process}/mountinfo").content_string)
+    return rights(dict(sandbox_probe.RIGHTS.findall(status))), mounts(
+        host.file(f"/proc/{process}/mountinfo").content_string
+    )
+
+
+def rights(shown: dict[str, str]) -> dict[str, str]:
+    """Rights as they look the same from inside, where a process knows no group by its number but its own."""
+    return shown | {"Groups": f"{len(shown['Groups'].split())} of them"}
 
 
 def mounts(mountinfo: str) -> set[tuple[str, str]]:

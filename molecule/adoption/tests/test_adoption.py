@@ -193,7 +193,7 @@ def assert_ours_runs_and_the_old_does_not(host: Host) -> None:
         assert running(host, daemon) == host.check_output(f"readlink -f /opt/tds/{daemon}/current/release/{daemon}")
     for old in set(OLD_UNITS[name(host)].values()) - set(DAEMONS):
         assert unit(host, old, "LoadState", "ActiveState") == {"LoadState": "masked", "ActiveState": "inactive"}
-    assert "node_exporter_build_info" in page(host, f"http://{address(host)}:9100/metrics")
+    assert "node_exporter_build_info" in page(host, f"https://{address(host)}:9100/metrics")
 
 
 def test_adopted_it_is_ours_that_runs_and_is_up(host: Host, play: Play, before: Before) -> None:  # noqa: ARG001

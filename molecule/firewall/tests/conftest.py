@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from testinfra.host import Host
 
-from tests.firewall import CLIENT, Trade, address
+from tests.firewall import TRADING, Trade, trading
 from tests.hosts import on
 
 
@@ -28,6 +28,5 @@ def out1() -> Host:
 
 @pytest.fixture
 def trade(out1: Host, app1: Host) -> Iterator[Trade]:
-    out1.check_output("systemd-run --quiet --collect --unit=trade python3 -c %s %s 7000", CLIENT, address(app1))
-    yield Trade(out1)
-    out1.check_output("systemctl stop trade; rm /run/trade.json")
+    with trading(out1, app1, TRADING) as client:
+        yield client

@@ -18,7 +18,7 @@ PORT = 19100
 
 @pytest.fixture
 def url(host: Host) -> str:
-    return f"http://{address(host)}:{PORT}/metrics"
+    return f"https://{address(host)}:{PORT}/metrics"
 
 
 def test_it_sees_this_host(host: Host, url: str) -> None:

@@ -14,7 +14,7 @@ PORT, REDIS = 19121, "127.0.0.1:16379"
 
 
 def scrape(host: Host, target: str = REDIS) -> dict[str, float]:
-    return series(page(host, f"http://{address(host)}:{PORT}/scrape?target={target}"))
+    return series(page(host, f"https://{address(host)}:{PORT}/scrape?target={target}"))
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def test_a_dead_redis_is_told(redis: Host) -> None:
 def test_a_hanging_redis_is_told_before_the_scrape_times_out(redis: Host) -> None:
     redis.check_output("systemctl kill --signal=STOP redis-server")
     started = time.monotonic()
-    shown = redis.run("curl --silent --max-time 0.9 'http://%s:%s/scrape?target=%s'", address(redis), str(PORT), REDIS)
-    assert series(shown.stdout).get("redis_up") == 0, f"no answer in {time.monotonic() - started:.1f} s"
+    shown = page(redis, f"https://{address(redis)}:{PORT}/scrape?target={REDIS}", seconds=0.9)
+    assert series(shown).get("redis_up") == 0, f"no answer in {time.monotonic() - started:.1f} s"
 
 
 def test_a_redis_that_is_not_there_harms_no_other(host: Host) -> None:
@@ -55,5 +55,5 @@ def test_it_is_sandboxed_and_limited(host: Host) -> None:
     shown = unit(host, "redis_exporter", "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec")
     assert shown == {"MemoryMax": str(96 << 20), "TasksMax": "48", "CPUQuotaPerSecUSec": "300ms"}
     assert exposure(host, "redis_exporter") <= 1.1
-    own = series(page(host, f"http://{address(host)}:{PORT}/metrics"))
+    own = series(page(host, f"https://{address(host)}:{PORT}/metrics"))
     assert own["process_start_time_seconds"] > 0  # the sandbox hides nothing that it needs

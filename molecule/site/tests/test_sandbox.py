@@ -8,7 +8,7 @@ import pytest
 from testinfra.host import Host
 
 from tests.hosts import daemons, exposure, unit
-from tests.sandbox import OPEN_FILES, TEMPORARY, Report, inside, mounts, of_the_daemon, outside, planted
+from tests.sandbox import OPEN_FILES, TEMPORARY, Report, inside, mounts, of_the_daemon, outside, planted, rights
 
 testinfra_hosts = ["ansible://mon1", "ansible://app1"]
 
@@ -88,7 +88,7 @@ def test_every_daemon_can_do_nothing_but_its_work(prepared: Host) -> None:
         # A call that is refused fails; it does not kill. Go's runtime makes some to see whether it may.
         assert [name for name, words in report.refused.items() if words.startswith("killed")] == []
         # The sandbox that was tried is the one that the daemon is in.
-        assert (report.rights, mounts(report.mounts)) == of_the_daemon(prepared, daemon)
+        assert (rights(report.rights), mounts(report.mounts)) == of_the_daemon(prepared, daemon)
 
 
 def test_the_sandbox_holds_where_the_account_does_not(prepared: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 import pytest
 from testinfra.host import Host
 
+from tests.firewall import trading
 from tests.hosts import Play, Run, address, eventually, lab, lab_name, on, page, run_playbook, run_record, unit
 
 REDIS = {"redis-trade-state:6379", "redis-instance-state:6380", "redis-signal-stream:6381", "redis-result-stream:6382"}
@@ -33,7 +35,7 @@ def app1() -> Host:
 
 
 def api(host: Host, path: str, **query: str) -> Any:
-    answer = page(host, f"http://127.0.0.1:9090/api/v1/{path}?{urlencode(query)}")
+    answer = page(host, f"https://127.0.0.1:9090/api/v1/{path}?{urlencode(query)}")
     return json.loads(answer)["data"] if answer else None
 
 
@@ -48,8 +50,10 @@ def firing(host: Host) -> set[tuple[str, str]]:
 
 
 def test_every_host_and_every_redis_is_up(mon1: Host) -> None:
-    wanted = {f"redis {instance}" for instance in REDIS} | {f"node {host}:9100" for host in ("app1", "mon1", "mon2")}
-    wanted |= {"prometheus mon1:9090", "redis_exporter app1:9121"}
+    wanted = {f"redis {instance}" for instance in REDIS} | {
+        f"node {host}:9100" for host in ("app1", "app2", "mon1", "mon2")
+    }
+    wanted |= {"prometheus mon1:9090", "prometheus mon2:9090", "redis_exporter app1:9121"}
     assert eventually(lambda: targets(mon1) == dict.fromkeys(wanted, "up"), 20), targets(mon1)
     shown = {
         result["metric"]["instance"]: result["value"][1] for result in api(mon1, "query", query="redis_up")["result"]
@@ -146,7 +150,7 @@ def test_a_new_target_is_scraped_by_both_when_the_run_ends(play: Play, mon1: Hos
 
 
 def test_an_exporter_leaves_a_host_that_has_no_redis_any_more(play: Play, app1: Host, restored: None) -> None:  # noqa: ARG001
-    assert "redis_exporter_build_info" in page(app1, f"http://{address(app1)}:9121/metrics")
+    assert "redis_exporter_build_info" in page(app1, f"https://{address(app1)}:9121/metrics")
     assert play("--limit", "app1", monitored_services={}).changed == 2  # the firewall leaves its port alone too
     assert unit(app1, "redis_exporter", "LoadState", "ActiveState") == {
         "LoadState": "not-found",
@@ -159,9 +163,9 @@ def test_an_exporter_leaves_a_host_that_has_no_redis_any_more(play: Play, app1: 
 
 def test_a_user_who_is_not_root_runs_the_site_with_sudo(play: Play) -> None:
     gone = play("--become", "--limit", "app1", ansible_user="deploy", monitored_services={})
-    assert (gone.code, gone.changed) == (0, 1), gone.output
+    assert (gone.code, gone.changed) == (0, 2), gone.output
     back = play("--become", ansible_user="deploy")
-    assert (back.code, back.recap["app1"]["changed"]) == (0, 1), back.output
+    assert (back.code, back.recap["app1"]["changed"]) == (0, 2), back.output
     again = play("--become", ansible_user="deploy")
     assert (again.code, again.changed) == (0, 0), again.output
 
@@ -174,7 +178,7 @@ def test_several_prometheus_roll_out_one_after_the_other_and_stop_at_the_first_f
     assert run.code != 0
     assert run.recap["mon1"]["failed"] == 1
     assert "unknown long flag" in run.output
-    assert page(mon1, "http://127.0.0.1:9090/-/ready")
+    assert page(mon1, "https://127.0.0.1:9090/-/ready")
     assert unit(mon1, "prometheus", "InvocationID") != processes[0]  # it was tried, and rolled back
     assert unit(mon2, "prometheus", "InvocationID") == processes[1]  # it was not even tried
     assert run_playbook().changed == 0
@@ -204,7 +208,9 @@ def test_going_back_needs_no_declaration(play: Play, mon1: Host, mon2: Host, res
     assert "-        for: 9s\n+        for: 5s" in shown.output
     assert [duration_of_redis_down(host) for host in (mon1, mon2)] == [9, 9]
     run = rollback(daemon="prometheus")
-    assert {name: counts["changed"] for name, counts in run.recap.items()} == {"mon1": 1, "mon2": 1, "app1": 0}
+    assert {name: counts["changed"] for name, counts in run.recap.items()} == {
+        "mon1": 1, "mon2": 1, "app1": 0, "app2": 0,
+    }  # fmt: skip
     assert [duration_of_redis_down(host) for host in (mon1, mon2)] == [5, 5]
     assert [unit(host, "prometheus", "MainPID") for host in (mon1, mon2)] == processes  # a reload was enough
     last = run_record(mon1)[-1]
@@ -212,17 +218,58 @@ def test_going_back_needs_no_declaration(play: Play, mon1: Host, mon2: Host, res
     assert last["by"].endswith(f"@{socket.gethostname()}")
 
 
-def test_only_those_who_are_meant_to_reach_the_exporters_and_prometheus(mon1: Host, app1: Host) -> None:
-    asks = "curl --silent --fail --max-time 2 --output /dev/null http://%s/metrics"
-    assert mon1.run(asks, f"{address(app1)}:9100").rc == 0
-    with socket.create_connection((address(mon1), 9090), 2):  # this machine is one of prometheus_clients
-        pass
-    timed_out = 28
-    assert app1.run(asks, f"{address(mon1)}:9090").rc == timed_out
-    assert app1.run(asks, f"{address(mon1)}:9100").rc == timed_out
+@pytest.fixture(scope="module")
+def nmap() -> None:
+    for name in ("mon1", "app2"):
+        on(name).check_output("apt-get update -q && apt-get install -yq --no-install-recommends nmap")
+
+
+REDIS_PORTS = {6379, 6380, 6381, 6382}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reached"),
+    [
+        ("app2", "mon1", set()),  # SSH is for the controller only, here
+        ("app2", "app1", {22} | REDIS_PORTS),  # what was open before; of ours nothing
+        ("mon1", "app1", {22, 9100, 9121} | REDIS_PORTS),
+        ("mon1", "mon2", {9090, 9100}),
+        ("mon1", "app2", {22, 9100}),
+    ],
+)
+def test_from_another_host_only_what_is_meant_to_can_be_reached(
+    nmap: None,  # noqa: ARG001
+    source: str,
+    target: str,
+    reached: set[int],
+) -> None:
+    scan = f"nmap -n -Pn -sS -p- --min-rate 10000 --max-retries 1 -oG - {address(on(target))}"
+    shown = on(source).check_output(scan)
+    assert "Status: Up" in shown
+    assert {int(port) for port in re.findall(r"(\d+)/open/tcp", shown)} == reached
+    ours = "|".join(on(target).check_output("ls /opt/tds").split())
+    assert re.findall(rf'"(?:{ours})"', on(target).check_output("ss --udp --listening --numeric --processes")) == []
+
+
+def test_redis_is_there_for_those_who_use_it_whatever_the_stack_does(play: Play, app1: Host, restored: None) -> None:  # noqa: ARG001
+    with trading(on("app2"), app1, 6379, say="PING", hear="+PONG") as client:
+        for change in (
+            {"firewall_state": "absent"},
+            {"certificates_renew_days": 500},
+            {"redis_exporter_limits": {"TasksMax": 60}, "node_exporter_port": 9101},
+            {},
+        ):
+            run = play("--limit", "app1", **change)
+            assert run.code == 0, run.reason
+            assert run.changed > 0
+            assert client.went_on()
+
+
+def test_node_exporter_asks_nobody(app1: Host) -> None:
+    ask = f"curl --silent --max-time 2 http://{address(app1)}:6379/"
+    assert app1.run(ask).rc == 52  # Redis: connected, and no HTTP
     refused = 7
-    assert mon1.run(asks, f"{address(app1)}:6379").rc == 52  # Redis: connected, and no HTTP
-    assert app1.run(f"setpriv --reuid node_exporter --clear-groups {asks}", f"{address(app1)}:6379").rc == refused
+    assert app1.run(f"setpriv --reuid node_exporter --clear-groups {ask}").rc == refused
 
 
 def all_up(name: str) -> bool:
