@@ -74,7 +74,7 @@ def unsandboxed(host: Host, daemon: str = "node_exporter") -> Iterator[str]:
     process = unit(host, daemon, "MainPID")["MainPID"]
     command = host.file(f"/proc/{process}/cmdline").content_string.rstrip("\0").split("\0")
     own = "127.0.0.1:19200"
-    flags = [*(flag for flag in command[1:] if "listen-address" not in flag), f"--web.listen-address={own}"]
+    flags = [*(flag for flag in command[1:] if not flag.startswith("--web.")), f"--web.listen-address={own}"]
     host.check_output("systemd-run --unit=unsandboxed %s " + "%s " * len(flags), command[0], *flags)
     try:
         assert eventually(lambda: page(host, f"http://{own}/metrics"), 10)
