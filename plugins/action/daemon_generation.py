@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.tds.monitoring.plugins.module_utils.record import run_by
 
 MODULE = "tds.monitoring.daemon_generation"
 
@@ -38,7 +37,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return result
 
     def _run_module(self, task_vars: dict[str, Any] | None, **extra: str) -> dict[str, Any]:
-        by = f"{getpass.getuser()}@{socket.gethostname()}"
-        arguments = {**self._task.args, "run_by": by, **extra}
+        arguments = {**self._task.args, "run_by": run_by(), **extra}
         done: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         return done

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import time
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible_collections.tds.monitoring.plugins.module_utils.record import run_by
 
 MODULE = "tds.monitoring.firewall_rules"
 PACKAGE = {"name": "nftables", "update_cache": True, "cache_valid_time": 3600}
@@ -56,10 +55,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 time.sleep(1)
 
     def _run_module(self, task_vars: dict[str, Any] | None, **extra: Any) -> dict[str, Any]:
-        by = f"{getpass.getuser()}@{socket.gethostname()}"
         # Connected without a network, there is none to renew and nobody to cut off.
         if "confirm" in extra and self._connection.transport == "local":
             extra["confirm"] = {**extra["confirm"], "applied_over": ""}
-        arguments = {**self._task.args, "run_by": by, **extra}
+        arguments = {**self._task.args, "run_by": run_by(), **extra}
         done: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         return done

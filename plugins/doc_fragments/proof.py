@@ -6,6 +6,17 @@ from __future__ import annotations
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
+  proof_tls:
+    description: How https URLs are asked: those of O(proof) and, where the module has one, of the progress page.
+    type: dict
+    suboptions:
+      ca:
+        description: File of the authorities to trust.
+        type: path
+        required: true
+      client:
+        description: File of the client certificate to show, with its key.
+        type: path
   proof:
     suboptions:
       url:

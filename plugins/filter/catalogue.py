@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, TypedDict, TypeGuard
 
 from ansible.errors import AnsibleFilterError
-from cryptography import x509
+from ansible_collections.tds.monitoring.plugins.filter.certificates import is_certificate
 
 VARIABLE = "monitored_services"
 SETTINGS = (
@@ -221,11 +220,8 @@ def _tls_findings(path: str, tls: object) -> Iterator[str]:
 
 
 def _is_certificate(pem: str) -> bool:
-    if not CERTIFICATE_BEGINS.search(pem):  # one that YAML folded into one line is none to Prometheus
-        return False
-    with suppress(ValueError, x509.InvalidVersion):
-        return bool(x509.load_pem_x509_certificates(pem.encode()))
-    return False
+    # One that YAML folded into one line is none to Prometheus.
+    return bool(CERTIFICATE_BEGINS.search(pem)) and is_certificate(pem)
 
 
 def _secret_findings(path: str, value: object) -> Iterator[str]:

@@ -75,7 +75,7 @@ def certificate_facts(pem: str, now: datetime | None = None) -> dict[str, Any]:
     Raises:
         AnsibleFilterError: there is none.
     """
-    certificate = _certificates(pem)[0]
+    certificate = read_certificates(pem)[0]
     return {
         "subject": certificate.subject.rfc4514_string(),
         "issuer": certificate.issuer.rfc4514_string(),
@@ -109,11 +109,11 @@ def certificate_faults(
     if purpose not in USES:
         raise AnsibleFilterError(f"purpose of the filter certificate_faults is {purpose!r}: write server or client")
     try:
-        certificate, *chain = _certificates(pem)
+        certificate, *chain = read_certificates(pem)
     except AnsibleFilterError as error:
         return [str(error)]
     try:
-        trusted = _certificates(authorities)
+        trusted = read_certificates(authorities)
     except AnsibleFilterError:
         return ["the authorities to trust are no certificates in PEM"]
     return list(_faults(certificate, purpose, names, [*chain, *trusted], trusted, key, days, now or _now()))
@@ -188,7 +188,7 @@ def fingerprint(key: PublicKeyTypes) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest().hex(":")
 
 
-def _certificates(pem: str) -> list[x509.Certificate]:
+def read_certificates(pem: str) -> list[x509.Certificate]:
     """The certificates in a text, at least one, each read to its end."""
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
@@ -199,9 +199,9 @@ def _certificates(pem: str) -> list[x509.Certificate]:
     return found
 
 
-def _is_readable(pem: str) -> bool:
+def is_certificate(pem: str) -> bool:
     with suppress(AnsibleFilterError):
-        return bool(_certificates(pem))
+        return bool(read_certificates(pem))
     return False
 
 
@@ -240,7 +240,7 @@ def _authority_findings(directory: Path, passphrase: str, now: datetime) -> Iter
         return
     where = f"certificates_ca_directory is '{directory}': ca"
     try:
-        authority = _certificates(_text(directory / "ca.crt"))[0]
+        authority = read_certificates(_text(directory / "ca.crt"))[0]
     except FileNotFoundError:
         return
     except OSError as error:
@@ -309,7 +309,7 @@ def _provided_findings(
     texts = {name: content.decode(errors="replace") for name, content in files.items()}
 
     trusted = texts.get("ca")
-    if trusted is not None and not _is_readable(trusted):
+    if trusted is not None and not is_certificate(trusted):
         yield _provided("ca", paths["ca"], "it is no certificate in PEM; write the authority's that the others lead to")
         trusted = None
     for purpose in USES:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +28,16 @@ def append(entry: dict[str, Any], host: Path = Path("/")) -> None:
         os.write(descriptor, line.encode())
     finally:
         os.close(descriptor)
+
+
+def append_or_warn(entry: dict[str, Any], warn: Callable[[str], None]) -> None:
+    """Add a run that is over; that it cannot be recorded is no reason to call it failed."""
+    try:
+        append(entry)
+    except OSError as error:
+        warn(f"{entry['daemon']}: this run is not in the run record: {error}")
+
+
+def run_by() -> str:
+    """Who runs this, asked on the controller."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -137,17 +137,6 @@ options:
     description: Seconds without progress after which the proof has failed.
     type: float
     default: 20
-  proof_tls:
-    description: How the https URLs of O(proof) and O(progress_url) are asked.
-    type: dict
-    suboptions:
-      ca:
-        description: File of the authorities to trust.
-        type: path
-        required: true
-      client:
-        description: File of the client certificate to show, with its key.
-        type: path
   progress_url:
     description: A page that changes while a slow start makes progress, which the proof then waits for.
     type: str
@@ -285,7 +274,7 @@ from ansible_collections.tds.monitoring.plugins.module_utils.findings import Pre
 from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy, Store
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import FileFact, Manifest, Refusal, Release
 from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES, TLS
-from ansible_collections.tds.monitoring.plugins.module_utils.record import append
+from ansible_collections.tds.monitoring.plugins.module_utils.record import append_or_warn
 from ansible_collections.tds.monitoring.plugins.module_utils.release import ReleaseError
 from ansible_collections.tds.monitoring.plugins.module_utils.service import Service, ServiceError
 from ansible_collections.tds.monitoring.plugins.module_utils.transaction import (
@@ -505,10 +494,8 @@ def recorded(module: AnsibleModule) -> Iterator[dict[str, Any]]:
         if facts and not module.check_mode:
             generation = {"before": before, "after": store.current_id()}
             who = {"daemon": name, "by": module.params["run_by"], "state": module.params["state"]}
-            try:
-                append({**who, "generation": generation, **facts, "seconds": round(time.monotonic() - started, 1)})
-            except OSError as error:  # the run is over; its record is no reason to call it failed
-                module.warn(f"{name}: this run is not in the run record: {error}")
+            seconds = round(time.monotonic() - started, 1)
+            append_or_warn({**who, "generation": generation, **facts, "seconds": seconds}, module.warn)
 
 
 def main() -> None:

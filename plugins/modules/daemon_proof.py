@@ -19,17 +19,6 @@ options:
     description: Seconds after which what does not hold is a failure.
     type: float
     default: 20
-  tls:
-    description: How https URLs are asked.
-    type: dict
-    suboptions:
-      ca:
-        description: File of the authorities to trust.
-        type: path
-        required: true
-      client:
-        description: File of the client certificate to show, with its key.
-        type: path
 attributes:
   check_mode:
     support: full
@@ -60,10 +49,10 @@ from ansible_collections.tds.monitoring.plugins.module_utils.proof import PROBES
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"proof": PROBES, "tls": TLS, "timeout": {"type": "float", "default": 20}},
+        argument_spec={"proof": PROBES, "proof_tls": TLS, "timeout": {"type": "float", "default": 20}},
         supports_check_mode=True,
     )
-    ask = partial(get, tls=module.params["tls"])
+    ask = partial(get, tls=module.params["proof_tls"])
     try:
         prove(module.params["proof"], None, timeout=module.params["timeout"], fetch=ask, exited=lambda: None)
     except Unproven as reason:

@@ -134,7 +134,7 @@ from ansible_collections.tds.monitoring.plugins.module_utils.firewall import (
 from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy
 from ansible_collections.tds.monitoring.plugins.module_utils.nft import NftError
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import Refusal
-from ansible_collections.tds.monitoring.plugins.module_utils.record import append
+from ansible_collections.tds.monitoring.plugins.module_utils.record import append_or_warn
 from ansible_collections.tds.monitoring.plugins.module_utils.ruleset import (
     Ruleset,
     allowance_findings,
@@ -218,10 +218,7 @@ def record(module: AnsibleModule, result: str, why: list[str]) -> None:
     if module.check_mode:
         return
     who = {"daemon": "firewall", "by": module.params["run_by"], "state": module.params["state"]}
-    try:
-        append({**who, "result": result, "why": why})
-    except OSError as error:  # the run is over; its record is no reason to call it failed
-        module.warn(f"firewall: this run is not in the run record: {error}")
+    append_or_warn({**who, "result": result, "why": why}, module.warn)
 
 
 def message(error: Exception, seconds: int) -> str:

@@ -107,7 +107,8 @@ def test_a_host_that_has_nothing_of_it_stays_as_it_is(state: str) -> None:
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the run record is written, instead of the host's."""
-    monkeypatch.setattr(module, "append", lambda entry: record.append(entry, tmp_path))
+    append = record.append
+    monkeypatch.setattr(record, "append", lambda entry: append(entry, tmp_path))
     return tmp_path / record.RUNS
 
 

@@ -45,7 +45,7 @@ def test_what_holds_is_no_change(
         {"url": f"tls://{server.where}", "certificate": files["server"]},
     ]
     tls = {"ca": files["ca"], "client": files["client"]}
-    answer = run(capsys, proof=proof, tls=tls, _ansible_check_mode=check_mode)
+    answer = run(capsys, proof=proof, proof_tls=tls, _ansible_check_mode=check_mode)
     assert (answer.get("failed", False), answer["changed"]) == (False, False)
 
 
@@ -66,7 +66,7 @@ def test_what_does_not_hold_is_a_failure_with_the_reason(
     told: str | None,
 ) -> None:
     proof = [{"url": f"tls://{server.where}", "certificate": files[certificate]}]
-    answer = run(capsys, proof=proof, tls={name: files[name] for name in tls} or None)
+    answer = run(capsys, proof=proof, proof_tls={name: files[name] for name in tls} or None)
     assert (answer.get("failed", False), (told or "") in answer.get("msg", "")) == (told is not None, True)
 
 
@@ -75,7 +75,7 @@ def test_what_does_not_hold_is_a_failure_with_the_reason(
     [
         ({"proof": [{"url": "tls://a:1", "certificate": "/c", "metric": {"name": "up"}}]}, "mutually exclusive"),
         ({"proof": [{"url": "tls://a:1", "certificate": "/c", "rows": {}}]}, "mutually exclusive"),
-        ({"tls": {"client": "/c"}}, "missing required arguments: ca"),
+        ({"proof_tls": {"client": "/c"}}, "missing required arguments: ca"),
     ],
 )
 def test_a_bad_parameter_is_refused_by_its_name(
