@@ -124,3 +124,24 @@ def test_lab_needs_only_the_hosts_that_the_lab_has(tmp_path: Path) -> None:
     expected = value("prometheus_expected_targets", "-i", str(LAB / "hosts.yml"), "-i", str(hosts))
     assert [instance for job, instance in expected if job == "node"] == ["app1:9100", "mon1:9100"]
     assert len([job for job, _ in expected if job == "redis"]) == 4
+
+
+def test_daemons_read_the_files_that_the_role_certificates_writes() -> None:
+    """The inventory names them for the roles, and a role does not look into another's variables."""
+    made = yaml.safe_load((ROOT / "roles/certificates/vars/main.yml").read_text(encoding="utf-8"))
+    directory, purposes = made["__certificates_directory"], made["__certificates_purposes"]
+    named = value("monitoring_tls", "-i", str(PROD))
+    assert named["ca"] == f"{directory}/ca.crt"
+    assert {purpose: named[purpose] for purpose in purposes} == {
+        purpose: f"{directory}/{purpose}.pem" for purpose in purposes
+    }
+    assert value("prometheus_groups", "-i", str(PROD)) == [purposes["client"]["group"]]
+    unit = (ROOT / "roles/daemon/templates/daemon.service.j2").read_text(encoding="utf-8")
+    assert f"['{purposes['server']['group']}']" in unit
+
+
+def test_an_inventory_without_a_prometheus_host_has_hosts_to_watch_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {app1: {ansible_host: 192.0.2.20}}}\n", encoding="utf-8")
+    (tmp_path / "group_vars").symlink_to(PROD / "group_vars")
+    assert value("prometheus_listen_addresses", "-i", str(tmp_path), host="app1") == ["127.0.0.1"]
+    assert value("monitoring_tls.clients", "-i", str(tmp_path), host="app1") == ["app1"]
