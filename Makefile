@@ -74,8 +74,8 @@ down: venv ## end the demo
 	$(LAB) down demo
 
 # scenario.suite; the transaction and the whole site on every suite. The longest first, or they would be last alone.
-SCENARIOS := kills.trixie certificates.trixie firewall.trixie daemon.trixie daemon.bookworm daemon.forky site.trixie site.bookworm site.forky \
-	adoption.trixie prometheus.trixie redis_exporter.trixie node_exporter.trixie
+SCENARIOS := kills.trixie certificates.trixie firewall.trixie daemon.trixie daemon.bookworm daemon.forky \
+	site.trixie site.bookworm site.forky adoption.trixie prometheus.trixie redis_exporter.trixie node_exporter.trixie
 .PHONY: test scenarios
 test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
 	$(MAKE) check
@@ -90,7 +90,7 @@ list-labs: # the labs that the scenarios make
 
 # Said again after all others, where a reader of the end of a long log sees it.
 WHAT_FAILED = echo "$*: FAILED, the whole is in build/molecule/$*.log"; \
-	grep -aE '^.{0,12}(FAILED|ERROR) |^.{0,12}E  |fatal: ' build/molecule/$*.log | cut -c-400 | tail -n 30
+	grep -aE -A2 '^.{0,12}(FAILED|ERROR)( |$$)|^.{0,12}E  |fatal: ' build/molecule/$*.log | cut -c-400 | tail -n 30
 
 scenario/%: venv
 	@mkdir -p build/molecule/$*

@@ -22,16 +22,6 @@ EVERY_SERVICE = pytest.mark.parametrize("service", SERVICES)
 TLS = "/etc/tds/tls"
 
 
-@pytest.fixture
-def mon1() -> Host:
-    return on("mon1")
-
-
-@pytest.fixture
-def app1() -> Host:
-    return on("app1")
-
-
 def url(service: str) -> str:
     host, port = SERVICES[service]
     return f"https://{address(on(host))}:{port}/metrics"

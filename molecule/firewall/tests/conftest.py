@@ -12,16 +12,6 @@ from tests.hosts import on
 
 
 @pytest.fixture
-def mon1() -> Host:
-    return on("mon1")
-
-
-@pytest.fixture
-def app1() -> Host:
-    return on("app1")
-
-
-@pytest.fixture
 def out1() -> Host:
     return on("out1")
 

@@ -19,21 +19,6 @@ from tests.hosts import Play, Run, address, eventually, lab, lab_name, on, page,
 REDIS = {"redis-trade-state:6379", "redis-instance-state:6380", "redis-signal-stream:6381", "redis-result-stream:6382"}
 
 
-@pytest.fixture
-def mon1() -> Host:
-    return on("mon1")
-
-
-@pytest.fixture
-def mon2() -> Host:
-    return on("mon2")
-
-
-@pytest.fixture
-def app1() -> Host:
-    return on("app1")
-
-
 def api(host: Host, path: str, **query: str) -> Any:
     answer = page(host, f"https://127.0.0.1:9090/api/v1/{path}?{urlencode(query)}")
     return json.loads(answer)["data"] if answer else None
