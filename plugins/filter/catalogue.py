@@ -35,7 +35,7 @@ BASIC_AUTH_KEYS = ("username", "password")
 EXPORTERS_OWN = ("metrics_path", "scheme", "tls", "bearer_token", "basic_auth")
 INSTANCE_KEYS = ("name", "host", "target", "labels")
 RESERVED_SERVICES = frozenset({"node", "prometheus", "redis_exporter"})
-RESERVED_LABELS = frozenset({"job", "instance", "service", "instance_name"})
+RESERVED_LABELS = frozenset({"job", "instance", "service", "instance_name", "host"})
 
 MAX_DEFAULT_TIMEOUT_MS = 10_000
 # One literal for all jobs: Prometheus reads the file once for all jobs whose sections are equal. It is re-read by
@@ -573,6 +573,8 @@ def scrape_targets(instances: Sequence[Instance]) -> list[dict[str, Any]]:
 
 def _target_labels(entry: Instance) -> dict[str, str]:
     labels = {"instance_name": entry["name"]}
+    if entry["host"]:
+        labels["host"] = entry["host"]
     if entry["instance"] != entry["address"]:
         labels["instance"] = entry["instance"]
     if entry["exporter_address"]:

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def render(site: dict[str, Any], directory: Path) -> None:
     """Write what the role renders with these variables into a directory."""
-    (directory / "tests").mkdir()
+    for part in ("tests", "alerts"):
+        (directory / part).mkdir()
     command = ["ansible-playbook", str(ROOT / "tests/rules/render.yml"), "--inventory=localhost,"]
     command += ["--extra-vars", json.dumps(site | {"directory": str(directory)})]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

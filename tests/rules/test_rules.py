@@ -1,6 +1,6 @@
 """The shipped rules under promtool: green at any threshold, red when an expression is changed.
 
-The tests themselves are the role's (``roles/prometheus/templates/rules_test.yml.j2``), so every run on a host passes
+The tests themselves are the role's (``roles/prometheus/templates/tests/``), so every run on a host passes
 them too.
 """
 

@@ -264,11 +264,14 @@ def test_targets_name_service_and_instance_and_what_differs() -> None:
     }
     services["a"]["instances"][0]["labels"] = {"zone": 1}
     assert subject.scrape_targets(complete(services)) == [
-        {"targets": ["a:1"], "labels": {"service": "a", "instance_name": "i0", "zone": "1"}},
-        {"targets": ["192.0.2.20:2"], "labels": {"service": "a", "instance_name": "i1", "instance": "app1:2"}},
+        {"targets": ["a:1"], "labels": {"service": "a", "instance_name": "i0", "host": "app1", "zone": "1"}},
+        {
+            "targets": ["192.0.2.20:2"],
+            "labels": {"service": "a", "instance_name": "i1", "host": "app1", "instance": "app1:2"},
+        },
         {
             "targets": ["redis:6379"],
-            "labels": {"service": "redis", "instance_name": "i0", "__exporter__": "192.0.2.20:9121"},
+            "labels": {"service": "redis", "instance_name": "i0", "host": "app1", "__exporter__": "192.0.2.20:9121"},
         },
     ]
 
