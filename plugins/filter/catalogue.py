@@ -28,8 +28,14 @@ SETTINGS = (
     "exporter",
     "memory_limit",
     "sample_limit",
+    "body_size_limit",
+    "label_limit",
+    "contract",
     "instances",
 )
+CONTRACTS = ("backend", "trade_engine")
+"""The contracts of ``roles/prometheus/vars/main/contract.yml``."""
+COUNT_LIMITS = ("sample_limit", "label_limit")
 TLS_KEYS = ("ca", "server_name", "client_certificate")
 BASIC_AUTH_KEYS = ("username", "password")
 EXPORTERS_OWN = ("metrics_path", "scheme", "tls", "bearer_token", "basic_auth")
@@ -81,7 +87,7 @@ class Instance(TypedDict):
     security: dict[str, Any]
     exporter: str | None
     exporter_address: str | None
-    sample_limit: int | None
+    limits: dict[str, int | str]
 
 
 # --- Small readers: None means "not of this form".
@@ -173,11 +179,21 @@ def _settings_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
     if (scheme := settings.get("scheme", "http")) not in ("http", "https"):
         yield _finding(f"{path}.scheme", scheme, "write http or https")
     yield from _security_findings(path, settings)
+    yield from _limit_findings(path, settings)
+    if (contract := settings.get("contract")) is not None and contract not in CONTRACTS:
+        remedy = f"known are: {', '.join(CONTRACTS)}{_suggestion(contract, CONTRACTS)}"
+        yield _finding(f"{path}.contract", contract, remedy)
+
+
+def _limit_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
     if (limit := settings.get("memory_limit")) is not None and size_bytes(limit) is None:
         yield _finding(f"{path}.memory_limit", limit, "write a size above zero, for example 1GiB, 512MiB or 1000000000")
-    limit = settings.get("sample_limit")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        yield _finding(f"{path}.sample_limit", limit, "write a number above zero, or leave it out")
+    for key in COUNT_LIMITS:
+        limit = settings.get(key)
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            yield _finding(f"{path}.{key}", limit, "write a number above zero, or leave it out")
+    if (limit := settings.get("body_size_limit")) is not None and size_bytes(limit) is None:
+        yield _finding(f"{path}.body_size_limit", limit, "write a size above zero, for example 20MB, or leave it out")
 
 
 def _security_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -499,7 +515,7 @@ class _JobSettings(TypedDict):
     path: str
     scheme: str
     security: dict[str, Any]
-    sample_limit: int | None
+    limits: dict[str, int | str]
 
 
 def _job_settings(service: str, settings: Mapping[str, Any], tls: Mapping[str, str]) -> _JobSettings:
@@ -510,8 +526,16 @@ def _job_settings(service: str, settings: Mapping[str, Any], tls: Mapping[str, s
         path="/scrape" if settings.get("exporter") else settings.get("metrics_path", "/metrics"),
         scheme=settings.get("scheme", "http"),
         security=_security(service, settings, tls),
-        sample_limit=settings.get("sample_limit"),
+        limits=_limits(settings),
     )
+
+
+def _limits(settings: Mapping[str, Any]) -> dict[str, int | str]:
+    """The service's own guard rails, as settings of its job; where it states none, those of all jobs hold."""
+    limits: dict[str, int | str] = {key: settings[key] for key in COUNT_LIMITS if settings.get(key) is not None}
+    if settings.get("body_size_limit") is not None:
+        limits["body_size_limit"] = f"{size_bytes(settings['body_size_limit'])}B"  # Prometheus' MB are 2^20
+    return limits
 
 
 def _security(service: str, settings: Mapping[str, Any], tls: Mapping[str, str]) -> dict[str, Any]:
@@ -600,8 +624,7 @@ def _scrape_config(entry: Instance) -> dict[str, Any]:
     if entry["scheme"] != "http":
         job["scheme"] = entry["scheme"]
     job |= entry["security"]
-    if entry["sample_limit"]:
-        job["sample_limit"] = entry["sample_limit"]
+    job |= entry["limits"]
     job["file_sd_configs"] = [dict(FILE_SD, files=list(FILE_SD["files"]))]
     job["relabel_configs"] = [{"source_labels": ["service"], "regex": entry["service"], "action": "keep"}]
     if entry["exporter"]:
@@ -642,6 +665,12 @@ def memory_limits(services: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def contract_services(services: Mapping[str, Any]) -> dict[str, str]:
+    """The contract of each service that states one."""
+    _refuse(_findings(services, None, None))
+    return {name: settings["contract"] for name, settings in sorted(services.items()) if settings.get("contract")}
+
+
 def _catalogue_argument(instances: object) -> Iterator[str]:
     required = Instance.__required_keys__
     if not _is_list(instances) or not all(isinstance(entry, Mapping) and required <= set(entry) for entry in instances):
@@ -671,6 +700,7 @@ class FilterModule:
             for function in (
                 catalogue,
                 catalogue_findings,
+                contract_services,
                 duration_seconds,
                 expected_targets,
                 exporter_hosts,

@@ -135,8 +135,22 @@ def test_plain_job_is_minimal() -> None:
 
 
 def test_settings_of_a_service_reach_its_job() -> None:
-    settings = {"scrape_timeout": "700ms", "metrics_path": "/m", "scheme": "https", "sample_limit": 7}
+    settings = {"scrape_timeout": "700ms", "metrics_path": "/m", "scheme": "https", "sample_limit": 7, "label_limit": 8}
     assert job({"a": service("a:1", **settings)}).items() >= settings.items()
+
+
+@pytest.mark.parametrize(("written", "rendered"), [("2MB", "2000000B"), ("1MiB", "1048576B"), (100, "100B")])
+def test_a_size_limit_is_bytes_because_prometheus_counts_mb_otherwise(written: Any, rendered: str) -> None:
+    assert job({"a": service("a:1", body_size_limit=written)})["body_size_limit"] == rendered
+
+
+def test_contracts_by_service() -> None:
+    services = {
+        "b": service("b:1", contract="backend"),
+        "a": service("a:1"),
+        "e": service("e:1", contract="trade_engine"),
+    }
+    assert subject.contract_services(services) == {"b": "backend", "e": "trade_engine"}
 
 
 @pytest.mark.parametrize(
@@ -403,6 +417,13 @@ MISTAKES: list[tuple[object, str]] = [
     ({"a": service("a:1", memory_limit="1G")}, "memory_limit is '1G': write a size above zero, for example 1GiB"),
     ({"a": service("a:1", memory_limit=True)}, "memory_limit is True: write a size"),
     ({"a": service("a:1", sample_limit=0)}, "sample_limit is 0: write a number above zero"),
+    ({"a": service("a:1", label_limit="9")}, "label_limit is '9': write a number above zero"),
+    ({"a": service("a:1", body_size_limit="1G")}, "body_size_limit is '1G': write a size above zero, for example 20MB"),
+    (
+        {"a": service("a:1", contract="trade-engine")},
+        "contract is 'trade-engine': known are: backend, trade_engine; did",
+    ),
+    ({"a": service("a:1", contract=["backend"])}, "contract is ['backend']: known are: backend, trade_engine"),
     ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": "x"}])}, "labels is 'x': write a mapping"),
     ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": {"a-b": "x"}}])}, "labels.a-b is no label name"),
     ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": {"__a": "x"}}])}, "labels.__a is no label name"),
