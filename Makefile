@@ -25,7 +25,8 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: venv ## new versions into requirements/; add UPGRADE=--upgrade for the newest
 	$(LOCK) $(UPGRADE) --group uv -o requirements/uv.txt
 	$(LOCK) $(UPGRADE) --group run -o requirements/run.txt
-	$(LOCK) $(UPGRADE) --group run --group test --group lint -c requirements/run.txt -o requirements/dev.txt
+	$(LOCK) $(UPGRADE) --group trading -o requirements/trading.txt
+	$(LOCK) $(UPGRADE) --group run --group trading --group test --group lint -c requirements/run.txt -c requirements/trading.txt -o requirements/dev.txt
 
 # Independent of each other: `make -j2 check` runs them side by side.
 CHECKS := check-ansible check-yaml check-python check-types check-tests

@@ -31,6 +31,7 @@ SETTINGS = (
     "body_size_limit",
     "label_limit",
     "contract",
+    "clickhouse",
     "instances",
 )
 CONTRACTS = ("backend", "trade_engine")
@@ -183,6 +184,8 @@ def _settings_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
     if (contract := settings.get("contract")) is not None and contract not in CONTRACTS:
         remedy = f"known are: {', '.join(CONTRACTS)}{_suggestion(contract, CONTRACTS)}"
         yield _finding(f"{path}.contract", contract, remedy)
+    if not isinstance(settings.get("clickhouse", False), bool):
+        yield _finding(f"{path}.clickhouse", settings["clickhouse"], "write true or false")
 
 
 def _limit_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -671,6 +674,17 @@ def contract_services(services: Mapping[str, Any]) -> dict[str, str]:
     return {name: settings["contract"] for name, settings in sorted(services.items()) if settings.get("contract")}
 
 
+def clickhouse_ports(services: Mapping[str, Any]) -> dict[str, int]:
+    """Port of the metrics of each inventory host's ClickHouse; who lives elsewhere is not ours to configure."""
+    _refuse(_findings(services, None, None))
+    return {
+        instance["host"]: (endpoint(instance["target"]) or ("", 0))[1]
+        for settings in services.values()
+        for instance in settings["instances"]
+        if settings.get("clickhouse") and instance.get("host")
+    }
+
+
 def _catalogue_argument(instances: object) -> Iterator[str]:
     required = Instance.__required_keys__
     if not _is_list(instances) or not all(isinstance(entry, Mapping) and required <= set(entry) for entry in instances):
@@ -700,6 +714,7 @@ class FilterModule:
             for function in (
                 catalogue,
                 catalogue_findings,
+                clickhouse_ports,
                 contract_services,
                 duration_seconds,
                 expected_targets,

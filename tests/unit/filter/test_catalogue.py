@@ -417,6 +417,7 @@ MISTAKES: list[tuple[object, str]] = [
     ({"a": service("a:1", memory_limit="1G")}, "memory_limit is '1G': write a size above zero, for example 1GiB"),
     ({"a": service("a:1", memory_limit=True)}, "memory_limit is True: write a size"),
     ({"a": service("a:1", sample_limit=0)}, "sample_limit is 0: write a number above zero"),
+    ({"a": service("a:1", clickhouse="yes")}, "clickhouse is 'yes': write true or false"),
     ({"a": service("a:1", label_limit="9")}, "label_limit is '9': write a number above zero"),
     ({"a": service("a:1", body_size_limit="1G")}, "body_size_limit is '1G': write a size above zero, for example 20MB"),
     (
