@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from typing import Any
 
 HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
+CLOSE = 0.8
+"""A slip of the pen is this like what was meant; a name of the same fashion is not."""
 COLUMNS = ("service", "instance", "metric", "finding")
 
 
@@ -92,7 +94,7 @@ def _finding(
     name, wanted = metric["name"], metric["type"]
     kind = exposed.types.get(name) or exposed.types.get(_family(name, wanted))
     if kind is None:
-        close = get_close_matches(name, strangers, n=1)
+        close = get_close_matches(name, strangers, n=1, cutoff=CLOSE)
         return f"is missing: did you mean it by {close[0]}?" if close else f"is missing: expose it as a {wanted}"
     if kind != wanted:
         return f"is exposed as {kind}: make it a {wanted}"
