@@ -63,9 +63,9 @@ setup: # first the packages, then what is made with them
 
 .PHONY: demo
 demo: export LAB_NAME := demo
-demo: setup ## two hosts, four real Redis, and Prometheus that watches them
+demo: setup ## two hosts, a trading system on them, and Prometheus that watches it
 	$(LAB) up demo mon1 app1
-	$(PLAY) lab/playbooks/redis.yml
+	$(PLAY) lab/playbooks/trading.yml
 	$(PLAY) site.yml
 	$(PLAY) playbooks/verify.yml
 	@$(PLAY) lab/playbooks/addresses.yml
@@ -76,7 +76,8 @@ down: venv ## end the demo
 
 # scenario.suite; the transaction and the whole site on every suite. The longest first, or they would be last alone.
 SCENARIOS := kills.trixie certificates.trixie firewall.trixie daemon.trixie daemon.bookworm daemon.forky \
-	site.trixie site.bookworm site.forky adoption.trixie prometheus.trixie redis_exporter.trixie node_exporter.trixie
+	site.trixie site.bookworm site.forky adoption.trixie prometheus.trixie redis_exporter.trixie node_exporter.trixie \
+	clickhouse_metrics.trixie
 .PHONY: test scenarios
 test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
 	$(MAKE) check
