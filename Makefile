@@ -103,6 +103,10 @@ scenario/%: venv
 bench-converge: setup ## seconds, tasks and bytes of a fresh and of an unchanged run
 	python3 bench/converge.py
 
+.PHONY: bench-alerts
+bench-alerts: setup ## seconds from a fault to the webhook, by stage
+	python3 bench/alerts.py
+
 # ---
 
 .PHONY: docs

@@ -37,7 +37,7 @@ def declared(**changes: Any) -> dict[str, Any]:
 
 
 def receiver(**configs: Any) -> dict[str, Any]:
-    return declared(receivers=[{"name": "desk"} | configs], severities=dict.fromkeys(DECLARED["severities"], {}))
+    return declared(receivers=[{"name": "desk"} | configs], severities={key: {} for key in DECLARED["severities"]})
 
 
 def test_a_good_declaration_has_no_findings() -> None:
