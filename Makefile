@@ -76,8 +76,8 @@ down: venv ## end the demo
 
 # scenario.suite; the transaction and the whole site on every suite. The longest first, or they would be last alone.
 SCENARIOS := kills.trixie certificates.trixie firewall.trixie daemon.trixie daemon.bookworm daemon.forky \
-	site.trixie site.bookworm site.forky adoption.trixie prometheus.trixie redis_exporter.trixie node_exporter.trixie \
-	clickhouse_metrics.trixie
+	site.trixie site.bookworm site.forky adoption.trixie alertmanager.trixie prometheus.trixie redis_exporter.trixie \
+	node_exporter.trixie clickhouse_metrics.trixie
 .PHONY: test scenarios
 test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
 	$(MAKE) check
@@ -104,6 +104,10 @@ scenario/%: venv
 .PHONY: bench-converge
 bench-converge: setup ## seconds, tasks and bytes of a fresh and of an unchanged run
 	python3 bench/converge.py
+
+.PHONY: bench-alerts
+bench-alerts: setup ## seconds from a fault to the webhook, by stage
+	python3 bench/alerts.py
 
 # ---
 

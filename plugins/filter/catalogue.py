@@ -41,7 +41,7 @@ TLS_KEYS = ("ca", "server_name", "client_certificate")
 BASIC_AUTH_KEYS = ("username", "password")
 EXPORTERS_OWN = ("metrics_path", "scheme", "tls", "bearer_token", "basic_auth")
 INSTANCE_KEYS = ("name", "host", "target", "labels")
-RESERVED_SERVICES = frozenset({"node", "prometheus", "redis_exporter"})
+RESERVED_SERVICES = frozenset({"alertmanager", "node", "prometheus", "redis_exporter"})
 RESERVED_LABELS = frozenset({"job", "instance", "service", "instance_name", "host"})
 
 MAX_DEFAULT_TIMEOUT_MS = 10_000
@@ -50,6 +50,9 @@ MAX_DEFAULT_TIMEOUT_MS = 10_000
 FILE_SD = {"files": ["targets.yml"], "refresh_interval": "2s"}
 
 SERVICE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # it is written into a regular expression: nothing to escape
+AT_HOME = frozenset({"alertmanager", "prometheus"})
+"""On the Prometheus hosts, and on loopback only unless they speak TLS."""
+
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ENDPOINT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?):(?P<port>[0-9]{1,5})")
 CERTIFICATE_BEGINS = re.compile(r"^-----BEGIN CERTIFICATE-----\s*$", re.MULTILINE)
@@ -486,8 +489,8 @@ def _own(
     on: str,
     exporters: Mapping[str, int],
 ) -> Iterator[Instance]:
-    """What the stack adds: ``prometheus`` on its ``hosts``, an exporter where it must run, all else on every host."""
-    if service == "prometheus":
+    """What the stack adds: on its ``hosts`` what has any, an exporter where it must run, all else on every host."""
+    if "hosts" in settings or service == "prometheus":
         where: Iterable[str] = settings.get("hosts", [on])
     elif service in exporters:
         where = exporter_hosts(services, service, hosts, [on])
@@ -495,8 +498,8 @@ def _own(
         where = hosts
     port = settings["port"]
     for host in where:
-        # Prometheus itself is in clear, and then on loopback only, or its certificate is for its host's address.
-        at_home = (service, host) == ("prometheus", on) and job["scheme"] == "http"
+        # These two are in clear, and then on loopback only, or their certificate is for their host's address.
+        at_home = service in AT_HOME and host == on and job["scheme"] == "http"
         address = f"localhost:{port}" if at_home else socket_address(hosts[host], port)
         yield Instance(
             service=service,

@@ -53,7 +53,7 @@ def test_lab_derives_as_production_does() -> None:
 
 def test_production_scrapes_what_the_requirements_list() -> None:
     own = [["node", f"{host}:9100"] for host in ("app1", "db1", "mon1")]
-    own += [["prometheus", "mon1:9090"], ["redis_exporter", "app1:9121"]]
+    own += [["alertmanager", "mon1:9093"], ["prometheus", "mon1:9090"], ["redis_exporter", "app1:9121"]]
     assert value("prometheus_expected_targets", "-i", str(PROD)) == sorted(
         [
             ["redis", "redis-trade-state:6379"],
@@ -101,6 +101,9 @@ def test_a_prometheus_host_is_closed_but_for_ssh_and_its_like() -> None:
         ("node_exporter", 9100, "192.0.2.10"),
         ("prometheus", 9090, "192.0.2.10"),
         ("prometheus", 9090, "nobody"),
+        ("alertmanager", 9093, "192.0.2.10"),
+        ("alertmanager", 9093, "nobody"),
+        ("alertmanager_cluster", 9094, "192.0.2.10"),
         ("ssh", 22, "0.0.0.0/0"),
         ("ssh", 22, "::/0"),
         ("https", 443, "nobody"),
@@ -110,7 +113,7 @@ def test_a_prometheus_host_is_closed_but_for_ssh_and_its_like() -> None:
 
 def test_what_preflight_looks_at_is_that_of_all_hosts() -> None:
     inspected = {entry["port"] for entry in value("preflight_allow", "-i", str(PROD), "--limit", "db1", host="db1")}
-    assert inspected == {22, 443, 9090, 9100, 9121}
+    assert inspected == {22, 443, 9090, 9093, 9094, 9100, 9121}
     assert value("preflight_ports", "-i", str(PROD))["app1"] == {"node_exporter": 9100, "redis_exporter": 9121}
     assert value("preflight_allow", "-i", str(PROD), "-e", "firewall_state=absent") == []
 

@@ -51,6 +51,7 @@ def test_every_host_and_every_system_of_the_requirements_is_up(mon1: Host) -> No
         | {f"node {host}:9100" for host in ("app1", "app2", "mon1", "mon2")}
     )
     wanted |= {"prometheus mon1:9090", "prometheus mon2:9090", "redis_exporter app1:9121"}
+    wanted |= {"alertmanager mon1:9093", "alertmanager mon2:9093"}
     assert eventually(lambda: targets(mon1) == dict.fromkeys(wanted, "up"), 20), targets(mon1)
     shown = {
         result["metric"]["instance"]: result["value"][1] for result in api(mon1, "query", query="redis_up")["result"]
@@ -272,7 +273,7 @@ TRADING_PORTS = {6379, 6380, 6381, 6382, 1234, 8000, 8123, 9000}
         ("app2", "mon1", set()),  # SSH is for the controller only, here
         ("app2", "app1", {22} | TRADING_PORTS),  # what was open before; of ours nothing
         ("mon1", "app1", {22, 9100, 9121} | TRADING_PORTS),
-        ("mon1", "mon2", {9090, 9100}),
+        ("mon1", "mon2", {9090, 9093, 9094, 9100}),
         ("mon1", "app2", {22, 9100}),
     ],
 )
