@@ -7,7 +7,29 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
+ROLE = ROOT / "roles/prometheus"
+
+
+def variables(name: str) -> dict[str, Any]:
+    """A file of the role's vars as it is written."""
+    return dict(yaml.safe_load((ROLE / f"vars/main/{name}.yml").read_text(encoding="utf-8")))
+
+
+SHIPPED: dict[str, Any] = {
+    "prometheus_memory_limits": [{"service": "backend", "bytes": 1 << 30}],
+    "prometheus_services": ["redis", "duckdb", "clickhouse", "backend", "rust-trade-engine"],
+    "prometheus_redis_services": ["redis"],
+}
+"""What the production inventory derives for the rules; thresholds as shipped."""
+SHIPPED_THRESHOLDS: dict[str, Any] = variables("thresholds")["__prometheus_shipped_thresholds"]
+
+
+def rule_files() -> list[str]:
+    """The role's rule files, without .yml."""
+    return list(variables("rules")["__prometheus_rule_names"])
 
 
 def render(site: dict[str, Any], directory: Path) -> None:
