@@ -48,7 +48,7 @@ def alerts_on(metric: str) -> set[str]:
 
 def used(prefix: str) -> list[str]:
     """The metrics of that prefix that rules look at."""
-    return sorted({name for _, _, text in rules() for name in re.findall(rf"(?<![\w:]){prefix}\w+", text)})
+    return sorted({name for _, _, text in rules() for name in re.findall(rf"(?<![\w:.]){prefix}\w*_\w+", text)})
 
 
 def document() -> str:
