@@ -65,9 +65,7 @@ def main() -> None:
         return
     for job in ask(arguments.lab, "label/job/values"):
         names = set(ask(arguments.lab, "label/__name__/values", f'match[]={{job="{job}"}}'))
-        write(
-            job, {name for name in names if ":" not in name and not name.startswith(("scrape_", "ALERTS"))} - SYNTHETIC
-        )
+        write(job, {name for name in names if not SYNTHETIC.fullmatch(name)})
 
 
 if __name__ == "__main__":
