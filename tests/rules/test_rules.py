@@ -6,14 +6,13 @@ them too.
 
 from __future__ import annotations
 
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.rules.mutation import Mutant, RuleFile, mutants, passes
+from tests.rules.mutation import Mutant, RuleFile, mutants, passes, promtool_says
 from tests.rules.rendering import SHIPPED, SHIPPED_THRESHOLDS, render, rule_files
 
 PROCESSES = 2
@@ -41,10 +40,6 @@ SITES: dict[str, dict[str, Any]] = {
     "with nothing to watch": SHIPPED
     | {"prometheus_memory_limits": [], "prometheus_services": [], "prometheus_redis_services": []},
 }
-
-
-def promtool_says(promtool: Path, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([promtool, *arguments], cwd=directory, capture_output=True, text=True, check=False)
 
 
 def judge(promtool: Path, directory: Path) -> str:
