@@ -112,9 +112,10 @@ bench-alerts: setup ## seconds from a fault to the webhook, by stage
 # ---
 
 .PHONY: docs
-docs: venv ## the variable tables in the roles' READMEs, and the metrics'
+docs: venv ## the variable tables in the roles' READMEs, the metrics' and the list of runbooks
 	python3 -m tests.contract.variables --write
 	python3 -m tests.contract.metrics --write
+	python3 -m tests.contract.runbooks --write
 
 .PHONY: help
 help:

@@ -34,9 +34,10 @@ def rule_files() -> list[str]:
 
 def render(site: dict[str, Any], directory: Path) -> None:
     """Write what the role renders with these variables into a directory."""
-    for part in ("tests", "alerts"):
-        (directory / part).mkdir()
     command = ["ansible-playbook", str(ROOT / "tests/rules/render.yml"), "--inventory=localhost,"]
     command += ["--extra-vars", json.dumps(site | {"directory": str(directory)})]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    for path, content in json.loads((directory / "rendered.json").read_text(encoding="utf-8")).items():
+        (directory / path).parent.mkdir(exist_ok=True)
+        (directory / path).write_text(content, encoding="utf-8")
