@@ -53,20 +53,23 @@ def test_lab_derives_as_production_does() -> None:
 
 def test_production_scrapes_what_the_requirements_list() -> None:
     own = [["node", f"{host}:9100"] for host in ("app1", "db1", "mon1")]
-    own += [["alertmanager", "mon1:9093"], ["prometheus", "mon1:9090"], ["redis_exporter", "app1:9121"]]
-    assert value("prometheus_expected_targets", "-i", str(PROD)) == sorted(
-        [
-            ["redis", "redis-trade-state:6379"],
-            ["redis", "redis-instance-state:6380"],
-            ["redis", "redis-signal-stream:6381"],
-            ["redis", "redis-result-stream:6382"],
-            ["duckdb", "app1:1234"],
-            ["clickhouse", "clickhouse-node:8123"],
-            ["backend", "backend:8000"],
-            ["rust-trade-engine", "trade-engine:9000"],
-            *own,
-        ]
-    )
+    own += [["prometheus", "mon1:9090"], ["redis_exporter", "app1:9121"]]
+    own += [["alertmanager", "mon1:9093"], ["blackbox_exporter", "mon1:9115"]]
+    services = [
+        ["redis", "redis-trade-state:6379"],
+        ["redis", "redis-instance-state:6380"],
+        ["redis", "redis-signal-stream:6381"],
+        ["redis", "redis-result-stream:6382"],
+        ["duckdb", "app1:1234"],
+        ["clickhouse", "clickhouse-node:8123"],
+        ["backend", "backend:8000"],
+        ["rust-trade-engine", "trade-engine:9000"],
+    ]
+    # Each host, each service's port, and each certificate of the stack's own.
+    probes = [["host", host] for host in ("app1", "db1", "mon1")]
+    probes += [["probe", instance] for _, instance in services]
+    probes += [["probe", instance] for job, instance in own if job in ("node", "redis_exporter")]
+    assert value("prometheus_expected_targets", "-i", str(PROD)) == sorted([*services, *own, *probes])
 
 
 def test_production_scrapes_as_often_as_the_requirements_say() -> None:

@@ -53,11 +53,16 @@ def test_every_host_and_every_system_of_the_requirements_is_up(mon1: Host) -> No
     )
     wanted |= {"prometheus mon1:9090", "prometheus mon2:9090", "redis_exporter app1:9121"}
     wanted |= {"alertmanager mon1:9093", "alertmanager mon2:9093"}
+    probes = {f"probe {name.split()[1]}" for name in wanted}  # a port, or a certificate
+    probes |= {f"host {host}" for host in ("app1", "app2", "mon1", "mon2")}
+    wanted |= probes | {"blackbox_exporter mon1:9115"}
     assert eventually(lambda: targets(mon1) == dict.fromkeys(wanted, "up"), 20), targets(mon1)
     shown = {
         result["metric"]["instance"]: result["value"][1] for result in api(mon1, "query", query="redis_up")["result"]
     }
     assert shown == dict.fromkeys(REDIS, "1")
+    succeeded = "probe_success == 1"
+    assert eventually(lambda: len(api(mon1, "query", query=succeeded)["result"]) == len(probes), 20), targets(mon1)
 
 
 def test_the_requirements_systems_carry_their_labels_and_are_asked_as_often_as_they_say(mon1: Host) -> None:
