@@ -68,7 +68,6 @@ MUTATIONS = [
     ("ScrapeLimitHit", r"total\[1m\]\) > 0", "total[1m]) > 1e9"),
     ("ScrapeSlow", r'\{job!~"host\|probe"\}', ""),
     ("ScrapeSlow", r"\n *and up == 1", ""),
-    ("ScrapesMissed", r"\n *and up offset 5m", ""),
     ("ScrapesMissed", r"\* 300 / job:scrape_interval_seconds", "* 150 / job:scrape_interval_seconds"),
     ("PrometheusReloadFailed", r"last_reload_successful == 0", "last_reload_successful == 3"),
     ("PrometheusRuleEvaluationSlow", r"or prometheus_rule_group_last_duration_seconds\n.*seconds\n", "\n"),
