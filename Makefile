@@ -106,8 +106,9 @@ bench-converge: setup ## seconds, tasks and bytes of a fresh and of an unchanged
 # ---
 
 .PHONY: docs
-docs: venv ## the variable tables in the roles' READMEs
+docs: venv ## the variable tables in the roles' READMEs, and the list of runbooks
 	python3 -m tests.contract.variables --write
+	python3 -m tests.contract.runbooks --write
 
 .PHONY: help
 help:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.contract import runbooks
 from tests.contract.roles import ROOT
 from tests.contract.test_repository import files
 
@@ -44,12 +45,6 @@ def make_targets(document: Path) -> set[str]:
     return {target for code in CODE.findall(text(document)) for target in MAKE.findall(code)}
 
 
-def alerts() -> set[str]:
-    """The names in every rules template; `[[ ]]` and `{{ }}` are not values yet, so it is not YAML."""
-    templates = ROOT.glob("roles/*/templates/*rules.yml.j2")
-    return {name for path in templates for name in re.findall(r"^ *- alert: (\w+)$", text(path), re.MULTILINE)}
-
-
 def playbooks() -> list[Path]:
     found = sorted((ROOT / "playbooks").glob("*.yml"))
     assert found
@@ -57,12 +52,7 @@ def playbooks() -> list[Path]:
     return found
 
 
-def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
-    assert alerts()
-    assert {path.stem for path in (ROOT / "docs/runbooks").glob("*.md")} == alerts()
-
-
-@pytest.mark.parametrize("runbook", sorted((ROOT / "docs/runbooks").glob("*.md")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("runbook", runbooks.files(), ids=lambda path: path.stem)
 def test_a_runbook_is_short_and_says_what_to_do(runbook: Path) -> None:
     content = text(runbook)
     assert len(content.splitlines()) <= LONGEST_RUNBOOK

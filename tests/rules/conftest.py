@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.common import Paths
-from tests.rules.rendering import ROOT
+from tests.rules.rendering import ROOT, SHIPPED, render
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +31,11 @@ def promtool(tmp_path_factory: pytest.TempPathFactory) -> Path:
         member.name = "promtool"
         tar.extract(member, directory, filter="data")
     return directory / "promtool"
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the rules, their tests and the configuration are as production gets them."""
+    directory = tmp_path_factory.mktemp("shipped")
+    render(SHIPPED, directory)
+    return directory

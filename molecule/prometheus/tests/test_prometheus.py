@@ -91,12 +91,17 @@ def test_it_is_sandboxed_and_limited(host: Host) -> None:
     assert "process_start_time_seconds" in page(host, f"{URL}/metrics")  # the sandbox hides nothing that it needs
 
 
+def critical(host: Host) -> list[dict[str, Any]]:
+    """Alerts that wait or fire. The restarts of the tests before have an information of their own."""
+    return [alert for alert in api(host, "alerts")["alerts"] if alert["labels"]["severity"] == "critical"]
+
+
 def test_memory_above_the_services_own_limit_fires(host: Host, play: Play, restored: None) -> None:  # noqa: ARG001
     """The backend of this scenario is Prometheus itself: a limit below what it uses."""
-    assert not api(host, "alerts")["alerts"]
+    assert not critical(host)
     run = play(prometheus_memory_limits=[{"service": "backend", "bytes": 10 << 20}])
     assert run.code == 0, run.output
-    firing = eventually(lambda: [a for a in api(host, "alerts")["alerts"] if a["state"] == "firing"], 15)
+    firing = eventually(lambda: [a for a in critical(host) if a["state"] == "firing"], 15)
     assert [(alert["labels"]["alertname"], alert["labels"]["instance"]) for alert in firing] == [
         ("HighMemoryUsage", "mon1:19090")
     ]
@@ -229,5 +234,6 @@ def test_a_hand_edit_shows_and_is_put_right(host: Host, play: Play) -> None:
     assert "for: 40s" in host.file("/etc/prometheus/rules.yml").content_string
     assert play().changed == 1
     rules = [rule for group in api(host, "rules")["groups"] for rule in group["rules"] if rule["type"] == "alerting"]
-    assert {rule["duration"] for rule in rules} == {4}
+    assert 4 in (durations := {rule["duration"] for rule in rules})
+    assert 40 not in durations
     assert play().changed == 0
