@@ -112,6 +112,7 @@ class Instance(TypedDict):
     params: dict[str, str]  # what the exporter is asked beside the target
     url_begins: str  # what the exporter wants before the address: scheme and account
     discovery: str | None  # URL that knows the nodes of the cluster whose seed this is
+    metric_relabel_configs: list[dict[str, Any]]  # the stack's own services only
 
 
 # --- Small readers: None means "not of this form".
@@ -740,6 +741,7 @@ class _JobSettings(TypedDict):
     scheme: str
     security: dict[str, Any]
     limits: dict[str, int | str]
+    metric_relabel_configs: list[dict[str, Any]]
 
 
 def _job_settings(service: str, settings: Mapping[str, Any], tls: Mapping[str, str]) -> _JobSettings:
@@ -751,6 +753,7 @@ def _job_settings(service: str, settings: Mapping[str, Any], tls: Mapping[str, s
         scheme=settings.get("scheme", "http"),
         security=_security(service, settings, tls),
         limits=_limits(settings),
+        metric_relabel_configs=settings.get("metric_relabel_configs", []),
     )
 
 
@@ -890,6 +893,8 @@ def _scrape_config(entry: Instance, instances: Sequence[Instance]) -> dict[str, 
             {"source_labels": ["instance", "__address__"], "regex": ";(.+)", "target_label": "instance"},
             {"source_labels": ["__exporter__"], "target_label": "__address__"},
         ]
+    if entry["metric_relabel_configs"]:
+        job["metric_relabel_configs"] = entry["metric_relabel_configs"]
     return job
 
 

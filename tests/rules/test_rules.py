@@ -17,7 +17,8 @@ from tests.rules.rendering import SHIPPED, SHIPPED_THRESHOLDS, render, rule_file
 
 PROCESSES = 2
 WHOLE = ("rules", "alerts/clickhouse", "alerts/duckdb")
-"""The files whose tests notice whatever part of a rule is changed."""
+"""The files whose tests notice whatever part of a rule is changed. The tests of the others look back for hours: there a
+table names the parts that are changed (test_hosts_and_monitoring)."""
 
 
 def another(threshold: Any) -> Any:
@@ -40,7 +41,12 @@ SITES: dict[str, dict[str, Any]] = {
     "without patience, with Redis only": SHIPPED
     | {"prometheus_thresholds": {"for": "0s"}, "prometheus_memory_limits": [], "prometheus_services": ["redis"]},
     "with nothing to watch": SHIPPED
-    | {"prometheus_memory_limits": [], "prometheus_services": [], "prometheus_redis_services": []},
+    | {
+        "prometheus_memory_limits": [],
+        "prometheus_services": [],
+        "prometheus_redis_services": [],
+        "prometheus_scrape_configs": [],
+    },
 }
 
 
