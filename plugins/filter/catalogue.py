@@ -34,7 +34,7 @@ TLS_KEYS = ("ca", "server_name", "client_certificate")
 BASIC_AUTH_KEYS = ("username", "password")
 EXPORTERS_OWN = ("metrics_path", "scheme", "tls", "bearer_token", "basic_auth")
 INSTANCE_KEYS = ("name", "host", "target", "labels")
-RESERVED_SERVICES = frozenset({"node", "prometheus", "redis_exporter"})
+RESERVED_SERVICES = frozenset({"duckdb_exporter", "node", "prometheus", "redis_exporter"})
 RESERVED_LABELS = frozenset({"job", "instance", "service", "instance_name", "host"})
 
 MAX_DEFAULT_TIMEOUT_MS = 10_000
@@ -467,13 +467,11 @@ def _own(
     on: str,
     exporters: Mapping[str, int],
 ) -> Iterator[Instance]:
-    """What the stack adds: ``prometheus`` on its ``hosts``, an exporter where it must run, all else on every host."""
-    if service == "prometheus":
-        where: Iterable[str] = settings.get("hosts", [on])
-    elif service in exporters:
-        where = exporter_hosts(services, service, hosts, [on])
+    """What the stack adds: an exporter where services need it, all else on its ``hosts`` or on every host."""
+    if service in exporters:
+        where: Iterable[str] = exporter_hosts(services, service, hosts, [on])
     else:
-        where = hosts
+        where = settings.get("hosts", [on] if service == "prometheus" else hosts)
     port = settings["port"]
     for host in where:
         # Prometheus itself is in clear, and then on loopback only, or its certificate is for its host's address.
