@@ -180,7 +180,7 @@ def _fetch_all(cache: Cache, components: list[Component], paths: Paths, progress
     for component in components:
         if component.built_from:
             progress(f"artifacts: {component.name} {component.version} from this checkout")
-            _build(cache, component)
+            _build(cache, component, progress)
             continue
         progress(f"artifacts: {component.name} {component.version} from upstream")
         try:
@@ -208,14 +208,16 @@ def _fetch_all(cache: Cache, components: list[Component], paths: Paths, progress
             future.result()
 
 
-def _build(cache: Cache, component: Component) -> None:
+def _build(cache: Cache, component: Component, progress: Progress) -> None:
     part = cache.part(component)
     try:
         duckdb_archive.build(REPOSITORY, part, name=component.archive, machine=component.architecture)
     except NotAvailableError as error:
         cache.miss(component, str(error))
-    else:
-        cache.keep(component, part, component.version, component.archive, BUILT)
+        return
+    if repack.sha256(part) != component.sha256:
+        progress(f"artifacts: the role's pin of {component.name} is another: `make duckdb-exporter-archive` says which")
+    cache.keep(component, part, component.version, component.archive, BUILT)
 
 
 def _from_upstream(cache: Cache, component: Component, upstream: Upstream) -> None:

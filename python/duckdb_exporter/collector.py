@@ -74,10 +74,10 @@ class DuckDBCollector(Collector):
         self._cursor = connection.cursor()
         try:
             self._check()
-        except QueryError:
+            built_in = [source for source in self._built_in() if only is None or source.name in only]
+        except BaseException:
             self._cursor.close()
             raise
-        built_in = [source for source in self._built_in() if only is None or source.name in only]
         self._sources = built_in + [self._user_source(query) for query in self._queries]
 
     def describe(self) -> Iterator[Family]:
@@ -136,7 +136,7 @@ class DuckDBCollector(Collector):
                     raise QueryError(f"query {query.name!r} must be one SELECT, not {' and '.join(kinds) or 'nothing'}")
 
     def _run(self, source: Source, page: Page, end: float) -> bool:
-        """Runs one query into the page, and says whether it went well. Nothing of a failed one is in the page."""
+        """Runs one query into the page, and says whether it went well."""
         started = time.monotonic()
         error: Exception | None = None
         try:
@@ -284,7 +284,8 @@ def _each(metric: str) -> Callable[[Rows, Page], None]:
 
     def read(rows: Rows, page: Page) -> None:
         for *labels, value in rows:
-            page.add(metric, value, *labels)
+            if value is not None:  # as the size of what is attached from another kind of database
+                page.add(metric, value, *labels)
 
     return read
 
