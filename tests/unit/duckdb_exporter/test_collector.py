@@ -12,6 +12,7 @@ import duckdb
 import pytest
 from duckdb_exporter import DuckDBCollector, Query, QueryError
 from duckdb_exporter.collector import size_in_bytes
+from duckdb_exporter.metrics import DATABASE, Page
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -234,6 +235,15 @@ def test_a_closed_connection_is_told(connection: duckdb.DuckDBPyConnection) -> N
     assert shown["duckdb_collector_success",] == 0
     assert shown["duckdb_query_success", "tables"] == 0
     collector.close()
+
+
+def test_a_table_without_an_estimate_is_left_out(connection: duckdb.DuckDBPyConnection) -> None:
+    """As those of other kinds of database that are attached."""
+    with DuckDBCollector(connection, only=["table_rows"]) as collector:
+        (source,) = collector._sources
+        page = Page(DATABASE)
+        source.read([("other", "main", "t", None), ("trade", "main", "t", 7)], page)
+    assert [sample.value for family in page for sample in family.samples] == [7]
 
 
 @pytest.mark.parametrize(("text", "size"), [("0 bytes", 0), ("57.2 MiB", 57.2 * 2**20), ("1.0 TiB", 2**40)])
