@@ -116,7 +116,7 @@ def test_a_prometheus_host_is_closed_but_for_ssh_and_its_like() -> None:
 
 def test_what_preflight_looks_at_is_that_of_all_hosts() -> None:
     inspected = {entry["port"] for entry in value("preflight_allow", "-i", str(PROD), "--limit", "db1", host="db1")}
-    assert inspected == {22, 443, 9090, 9093, 9094, 9100, 9121}
+    assert inspected == {22, 443, 9090, 9093, 9094, 9100, 9121, 9125}
     assert value("preflight_ports", "-i", str(PROD))["app1"] == {"node_exporter": 9100, "redis_exporter": 9121}
     assert value("preflight_allow", "-i", str(PROD), "-e", "firewall_state=absent") == []
 

@@ -90,6 +90,12 @@ def test_exporter_asks_its_own_localhost() -> None:
     assert (entry["address"], entry["instance"]) == ("localhost:6379", "app1:6379")
 
 
+def test_an_own_service_is_where_it_says() -> None:
+    assert complete({}, own={"duckdb_exporter": {"port": 9125, "scrape_interval": "15s", "hosts": []}}) == []
+    there = complete({}, own={"duckdb_exporter": {"port": 9125, "scrape_interval": "15s", "hosts": ["db1"]}})
+    assert [entry["host"] for entry in there] == ["db1"]
+
+
 def test_own_services_are_added_without_being_listed() -> None:
     entries = complete({"redis": service("redis:6379", exporter="redis_exporter")}, own=OWN)
     assert [(e["service"], e["address"], e["instance"]) for e in entries if e["service"] != "redis"] == [
