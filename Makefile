@@ -68,6 +68,7 @@ demo: export LAB_NAME := demo
 demo: setup ## two hosts, a trading system on them, and Prometheus that watches it
 	$(LAB) up demo mon1 app1
 	$(PLAY) lab/playbooks/trading.yml
+	$(PLAY) lab/playbooks/webhook.yml
 	$(PLAY) site.yml
 	$(PLAY) playbooks/verify.yml
 	@$(PLAY) lab/playbooks/addresses.yml
