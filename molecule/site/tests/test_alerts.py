@@ -1,6 +1,7 @@
 """What breaks in a trading system, and who is told of it: the right alert, and no other.
 
-The shipped rules at the shipped thresholds, two Prometheus, two Alertmanagers, and a webhook that writes down what arrives.
+The shipped rules at the shipped thresholds, two Prometheus, two Alertmanagers, and a webhook that writes down what
+arrives.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ class Fault:
     """Whether its end is told too before the next begins; those that look back a minute or more take as long."""
 
 
-# The bound of the requirements' own rules: 5 s "for", a scrape and an evaluation of 1 s each, and what the machine adds.
+# The requirements' "for" of 5 s, a scrape and an evaluation of 1 s each, and what the machine adds.
 FAST = 8
+USED = "redis-cli -p 6382 info memory | sed -n 's/^used_memory:\\([0-9]*\\).*/\\1/p'"
 FAULTS = {
     "a Redis is killed": Fault(
         redis("trade-state", "kill --signal=KILL"),
@@ -132,7 +134,7 @@ FAULTS = {
         30,
     ),
     "a Redis is nearly full": Fault(
-        "redis-cli -p 6382 config set maxmemory $(($(redis-cli -p 6382 info memory | sed -n 's/^used_memory:\\([0-9]*\\).*/\\1/p') * 10 / 9))",
+        f"redis-cli -p 6382 config set maxmemory $(($({USED}) * 10 / 9))",
         "redis-cli -p 6382 config set maxmemory 0",
         {("RedisMemoryHigh", "result-stream")},
         20,
@@ -250,7 +252,7 @@ def test_two_that_are_killed_one_after_the_other_are_told_apart(app1: Host) -> N
     time.sleep(3)
     app1.check_output(redis("result-stream", "start"))
     assert eventually(lambda: told(since, "resolved") >= first | second, 10), firing()
-    heard = [one for one in notifications(on("app2"), since, alertname="RedisDown")]
+    heard = notifications(on("app2"), since, alertname="RedisDown")
     assert len(heard) == 4  # two that began and two that ended, whichever of two Alertmanagers said so
     assert len({one.notification["groupKey"] for one in heard}) == 2
 

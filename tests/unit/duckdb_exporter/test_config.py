@@ -67,7 +67,7 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
 def check(tmp_path: Path, data: Any) -> int:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(data))
-    return main(["--check", "--config", str(path)])
+    return int(main(["--check", "--config", str(path)]))
 
 
 def test_check_takes_a_file_that_is_not_there_yet(tmp_path: Path) -> None:
