@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -62,6 +63,11 @@ def _findings(declared: Mapping[str, Any]) -> Iterator[str]:
     for name in declared.get("trading_hours_alerts") or ():
         if not ALERT_NAME.fullmatch(str(name)):
             yield f"alertmanager_trading_hours_alerts has {name!r}: write the name of an alert"
+    if declared.get("peers") and not _is_ip_address(declared.get("cluster_address")):
+        yield (
+            f"alertmanager_cluster_address is {declared.get('cluster_address')!r}: the Alertmanagers of a cluster know "
+            "each other by IP address; write that of this host as monitoring_address, and it is in its certificate"
+        )
     known = set(declared.get("labels") or ())
     for where, text in _texts(declared):
         for label in sorted(set(LABEL.findall(text)) - known - LABEL_METHODS):
@@ -69,6 +75,14 @@ def _findings(declared: Mapping[str, Any]) -> Iterator[str]:
                 f"{where} uses the label {label!r}, which no alert carries, and a text with it would be empty there: "
                 f"known are {', '.join(sorted(known))}; add it to alertmanager_template_labels if yours do"
             )
+
+
+def _is_ip_address(value: object) -> bool:
+    try:
+        ip_address(str(value))
+    except ValueError:
+        return False
+    return True
 
 
 def _receiver_findings(receivers: object) -> Iterator[str]:

@@ -114,6 +114,21 @@ def test_a_prometheus_host_is_closed_but_for_ssh_and_its_like() -> None:
     assert value("firewall_policy", "-i", str(PROD)) == "drop"
 
 
+def test_a_client_beyond_the_prometheus_hosts_is_let_in_by_address_and_by_name() -> None:
+    client = json.dumps({"prometheus_clients": ["192.0.2.20"], "prometheus_client_names": ["app1"]})
+    assert {("alertmanager", 9093, "192.0.2.20"), ("prometheus", 9090, "192.0.2.20")} <= allowed("mon1", "-e", client)
+    assert value("alertmanager_tls.clients", "-i", str(PROD), "-e", client) == ["mon1", "app1"]
+    assert value("prometheus_alertmanagers", "-i", str(PROD), "-e", client) == ["192.0.2.10:9093"]
+
+
+def test_several_prometheus_hosts_tell_every_alertmanager_which_are_one_cluster(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("prometheus: {hosts: {app1: }}\n", encoding="utf-8")
+    both = ("-i", str(PROD), "-i", str(tmp_path / "hosts.yml"))
+    assert value("prometheus_alertmanagers", *both) == ["192.0.2.10:9093", "192.0.2.20:9093"]
+    assert value("alertmanager_peers", *both) == ["192.0.2.20:9094"]
+    assert value("prometheus_alertmanagers", "-i", str(PROD)) == ["127.0.0.1:9093"]
+
+
 def test_what_preflight_looks_at_is_that_of_all_hosts() -> None:
     inspected = {entry["port"] for entry in value("preflight_allow", "-i", str(PROD), "--limit", "db1", host="db1")}
     assert inspected == {22, 443, 9090, 9093, 9094, 9100, 9121, 9125}

@@ -54,6 +54,7 @@ def test_a_good_declaration_has_no_findings() -> None:
         (declared(receivers=[DESK | {"name": "heartbeat"}]), "'heartbeat', which the role uses itself"),
         (declared(severities={"info": {"receiver": "pager"}}), "severities.info.receiver is 'pager': alertmanager_rec"),
         (declared(trading_hours_alerts=["Slow|.*"]), "alertmanager_trading_hours_alerts has 'Slow|.*'"),
+        (declared(peers=["192.0.2.1:9094"], cluster_address="mon1"), "alertmanager_cluster_address is 'mon1': "),
         (declared(templates={"t": "{{ .CommonLabels.hots }}"}), "alertmanager_templates.t uses the label 'hots'"),
         (
             receiver(slack_configs=[{"api_url_file": "secrets/slack", "title": "{{ .GroupLabels.hots }}"}]),
