@@ -136,6 +136,19 @@ def test_what_preflight_looks_at_is_that_of_all_hosts() -> None:
     assert value("preflight_allow", "-i", str(PROD), "-e", "firewall_state=absent") == []
 
 
+def test_a_port_that_clickhouse_opens_for_us_is_open_to_prometheus_only_and_its_own_is_left_alone() -> None:
+    def of_clickhouse(*more: str) -> tuple[int, list[int]]:
+        allow = value("firewall_allow", "-i", str(PROD), *more, host="db1")
+        ports = [entry["port"] for entry in allow if entry["name"] == "clickhouse_metrics"]
+        return value("clickhouse_metrics_port", "-i", str(PROD), *more, host="db1"), ports
+
+    moved = {"host": "db1", "name": "c", "target": "clickhouse-node:9363"}
+    services = {"clickhouse": {"scrape_interval": "5s", "clickhouse": True, "instances": [moved]}}
+    assert of_clickhouse() == (8123, [])
+    assert of_clickhouse("-e", json.dumps({"monitored_services": services})) == (9363, [9363])
+    assert value("clickhouse_metrics_state", "-i", str(PROD), host="app1") == "absent"
+
+
 def test_lab_needs_only_the_hosts_that_the_lab_has(tmp_path: Path) -> None:
     # Stands for what lab.py says while a lab is up.
     hosts = tmp_path / "hosts.yml"
