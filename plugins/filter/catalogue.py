@@ -158,13 +158,16 @@ def socket_address(address: str, port: int) -> str:
 
 
 def catalogue_findings(
-    services: object, hosts: Mapping[str, str] | None = None, exporters: Mapping[str, int] | None = None
+    services: object,
+    hosts: Mapping[str, str] | None = None,
+    exporters: Mapping[str, int] | None = None,
+    probes: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Every mistake in ``monitored_services`` at once, each with its path, value and remedy.
 
-    Without ``hosts`` or ``exporters`` what refers to them is not looked at.
+    Without ``hosts`` or ``exporters`` what refers to them is not looked at. ``probes`` are those of ``catalogue``.
     """
-    return list(_findings(services, hosts, exporters))
+    return [*_findings(services, hosts, exporters), *_probes_findings(probes)]
 
 
 def _findings(services: object, hosts: Mapping[str, str] | None, exporters: Mapping[str, int] | None) -> Iterator[str]:

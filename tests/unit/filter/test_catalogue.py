@@ -403,6 +403,8 @@ def test_how_to_probe_is_refused_by_the_variable_to_mend(changes: dict[str, Any]
     with pytest.raises(AnsibleFilterError) as refusal:
         probed({}, **changes)
     assert str(refusal.value).startswith(told)
+    (finding,) = subject.catalogue_findings({}, HOSTS, EXPORTERS, PROBES | changes)
+    assert finding.startswith(told)
 
 
 # --- Redis
