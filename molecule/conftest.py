@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from testinfra.host import Host
 
 from tests.hosts import Play, on, run_playbook
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On the other suites leave out, and say so, what one suite can show for all."""
+    if os.environ["LAB_SUITE"] != "trixie" and (
+        left_out := [item for item in items if item.get_closest_marker("once")]
+    ):
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from testinfra.host import Host
 from tests.canary import leaks
 
 testinfra_hosts = ["ansible://bare1"]
+pytestmark = pytest.mark.once
 
 HOME = "/root"
 ALLOWED = "/srv/canary/private"

@@ -157,6 +157,7 @@ def refusals() -> Iterator[Any]:
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("variables", "told"), list(refusals()))
 def test_what_is_refused_changes_nothing(host: Host, play: Play, variables: dict[str, Any], told: list[str]) -> None:
     before, pid = installation(host, "probe"), process(host)

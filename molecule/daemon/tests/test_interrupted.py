@@ -95,7 +95,10 @@ def serves_one_whole_generation(host: Host) -> bool:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("kill", [the_module, the_controller, the_connection, the_power])
+@pytest.mark.parametrize(
+    "kill",
+    [the_module, *(pytest.param(kill, marks=pytest.mark.once) for kill in (the_controller, the_connection)), the_power],
+)
 def test_whatever_dies_leaves_a_whole_generation_and_the_next_run_heals(
     host: Host, play: Play, stage: str, kill: Callable[[Host, Popen[str]], None]
 ) -> None:

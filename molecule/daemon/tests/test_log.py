@@ -41,6 +41,7 @@ def test_a_flood_is_cut_short_and_it_is_said(flooded: list[str]) -> None:
     assert "end" in flooded
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("flooded", [("LogRateLimitBurst=1000000",)], indirect=True, ids=["without a limit"])
 def test_without_the_limit_all_of_it_arrives(flooded: list[str]) -> None:
     """Else the other test could not fail."""

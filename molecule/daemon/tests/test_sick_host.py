@@ -13,6 +13,7 @@ from tests.hosts import Run, eventually, installation, unit
 from tests.little_server import served, server
 
 testinfra_hosts = ["ansible://bare1"]
+pytestmark = pytest.mark.once
 
 Declare = Callable[..., Run]
 INODES = "i=0; while touch /opt/tds/filler$i 2>/dev/null; do i=$((i+1)); done"

@@ -12,6 +12,7 @@ from tests.hosts import Run
 from tests.little_server import served, server
 
 testinfra_hosts = ["ansible://bare1"]
+pytestmark = pytest.mark.once
 
 Declare = Callable[..., Run]
 PASSWORD = "open-sesame"  # noqa: S105  of a user that a test makes

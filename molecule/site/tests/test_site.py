@@ -87,12 +87,14 @@ def test_a_run_that_changes_nothing_is_short_and_fetches_nothing(play: Play) -> 
     assert json.loads(lab("traffic", lab_name())) == before
 
 
+@pytest.mark.once
 def test_check_and_diff_say_nothing_on_a_converged_site(play: Play) -> None:
     run = play("--check", "--diff")
     assert (run.code, run.changed) == (0, 0)
     assert "+++" not in run.output
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "options", [("--limit", "mon1"), ("--tags", "prometheus"), ("--limit", "mon1", "--tags", "prometheus")]
 )
@@ -101,6 +103,7 @@ def test_limit_and_tags_do_not_change_what_is_declared(play: Play, options: tupl
     assert (run.code, run.changed) == (0, 0), run.output
 
 
+@pytest.mark.once
 def test_a_mistake_in_the_catalogue_is_refused_before_any_host_is_touched(play: Play) -> None:
     wrong = {"name": "a", "host": "app9", "target": "redis"}
     services = {
@@ -119,6 +122,7 @@ def test_a_mistake_in_the_catalogue_is_refused_before_any_host_is_touched(play: 
     assert sum(counts["ok"] for counts in run.recap.values()) <= 3
 
 
+@pytest.mark.once
 def test_a_new_target_is_scraped_by_both_when_the_run_ends(play: Play, mon1: Host, mon2: Host, restored: None) -> None:  # noqa: ARG001
     own = api(mon1, "status/config")["yaml"]
     assert "job_name: redis" in own
@@ -135,6 +139,7 @@ def test_a_new_target_is_scraped_by_both_when_the_run_ends(play: Play, mon1: Hos
         assert {name for name in targets(host) if name.startswith("redis ")} == {"redis redis-trade-state:6379"}
 
 
+@pytest.mark.once
 def test_an_exporter_leaves_a_host_that_has_no_redis_any_more(play: Play, app1: Host, restored: None) -> None:  # noqa: ARG001
     assert "redis_exporter_build_info" in page(app1, f"https://{address(app1)}:9121/metrics")
     assert play("--limit", "app1", monitored_services={}).changed == 2  # the firewall leaves its port alone too
@@ -147,6 +152,7 @@ def test_an_exporter_leaves_a_host_that_has_no_redis_any_more(play: Play, app1: 
     assert (again.code, again.changed) == (0, 0)
 
 
+@pytest.mark.once
 def test_a_user_who_is_not_root_runs_the_site_with_sudo(play: Play) -> None:
     gone = play("--become", "--limit", "app1", ansible_user="deploy", monitored_services={})
     assert (gone.code, gone.changed) == (0, 2), gone.output
@@ -156,6 +162,7 @@ def test_a_user_who_is_not_root_runs_the_site_with_sudo(play: Play) -> None:
     assert (again.code, again.changed) == (0, 0), again.output
 
 
+@pytest.mark.once
 def test_several_prometheus_roll_out_one_after_the_other_and_stop_at_the_first_failure(
     play: Play, mon1: Host, mon2: Host
 ) -> None:
@@ -179,6 +186,7 @@ def rollback(*options: str, **variables: Any) -> Run:
     return run_playbook(*options, playbook="playbooks/rollback.yml", **variables)
 
 
+@pytest.mark.once
 def test_going_back_needs_no_declaration(play: Play, mon1: Host, mon2: Host, restored: None) -> None:  # noqa: ARG001
     thresholds = {"memory_ratio": 0.8, "sync_latency_seconds": 0.2, "for": "9s"}
     assert play(prometheus_thresholds=thresholds).code == 0
@@ -237,6 +245,7 @@ def test_from_another_host_only_what_is_meant_to_can_be_reached(
     assert re.findall(rf'"(?:{ours})"', on(target).check_output("ss --udp --listening --numeric --processes")) == []
 
 
+@pytest.mark.once
 def test_redis_is_there_for_those_who_use_it_whatever_the_stack_does(play: Play, app1: Host, restored: None) -> None:  # noqa: ARG001
     with trading(on("app2"), app1, 6379, say="PING", hear="+PONG") as client:
         for change in (
