@@ -82,6 +82,7 @@ class Instance(TypedDict):
     exporter: str | None
     exporter_address: str | None
     sample_limit: int | None
+    metric_relabel_configs: list[dict[str, Any]]  # the stack's own services only
 
 
 # --- Small readers: None means "not of this form".
@@ -500,6 +501,7 @@ class _JobSettings(TypedDict):
     scheme: str
     security: dict[str, Any]
     sample_limit: int | None
+    metric_relabel_configs: list[dict[str, Any]]
 
 
 def _job_settings(service: str, settings: Mapping[str, Any], tls: Mapping[str, str]) -> _JobSettings:
@@ -511,6 +513,7 @@ def _job_settings(service: str, settings: Mapping[str, Any], tls: Mapping[str, s
         scheme=settings.get("scheme", "http"),
         security=_security(service, settings, tls),
         sample_limit=settings.get("sample_limit"),
+        metric_relabel_configs=settings.get("metric_relabel_configs", []),
     )
 
 
@@ -611,6 +614,8 @@ def _scrape_config(entry: Instance) -> dict[str, Any]:
             {"source_labels": ["instance", "__address__"], "regex": ";(.+)", "target_label": "instance"},
             {"source_labels": ["__exporter__"], "target_label": "__address__"},
         ]
+    if entry["metric_relabel_configs"]:
+        job["metric_relabel_configs"] = entry["metric_relabel_configs"]
     return job
 
 

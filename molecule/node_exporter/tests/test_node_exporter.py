@@ -25,6 +25,9 @@ def test_it_sees_this_host(host: Host, url: str) -> None:
     memory = int(host.check_output("awk '/MemTotal/ {print $2 * 1024}' /proc/meminfo"))
     shown = series(page(host, url))
     assert shown["node_memory_MemTotal_bytes"] == memory
+    assert (
+        shown['node_scrape_collector_success{collector="systemd"}'] == 1
+    )  # through the bus, which the sandbox leaves open
     assert f'nodename="{host.check_output("uname -n")}"' in next(name for name in shown if "node_uname_info" in name)
 
 

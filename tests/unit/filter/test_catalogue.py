@@ -577,3 +577,11 @@ def test_durations_are_read_as_written(milliseconds: int) -> None:
         number, rest = divmod(rest, size)
         parts += [f"{number}{unit}"] if number else []
     assert subject.duration_ms("".join(parts)) == milliseconds
+
+
+def test_what_an_own_service_s_series_are_relabelled_by_is_in_its_job_only() -> None:
+    drop = [{"source_labels": ["state"], "regex": "active", "action": "drop"}]
+    own = OWN | {"node": OWN["node"] | {"metric_relabel_configs": drop}}
+    jobs = {config["job_name"]: config for config in subject.scrape_configs(complete({}, own=own))}
+    assert jobs["node"]["metric_relabel_configs"] == drop
+    assert [name for name, config in jobs.items() if "metric_relabel_configs" in config] == ["node"]
