@@ -22,6 +22,11 @@ SHIPPED: dict[str, Any] = {
     "prometheus_memory_limits": [{"service": "backend", "bytes": 1 << 30}],
     "prometheus_services": ["redis", "duckdb", "clickhouse", "backend", "rust-trade-engine"],
     "prometheus_redis_services": ["redis"],
+    "prometheus_scrape_configs": [{"job_name": "backend", "scrape_interval": "1s"}]
+    + [
+        {"job_name": job, "scrape_interval": "15s"}
+        for job in ("alertmanager", "blackbox_exporter", "host", "node", "probe", "prometheus", "redis_exporter")
+    ],
 }
 """What the production inventory derives for the rules; thresholds as shipped."""
 SHIPPED_THRESHOLDS: dict[str, Any] = variables("thresholds")["__prometheus_shipped_thresholds"]

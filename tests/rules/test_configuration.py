@@ -32,3 +32,14 @@ def test_a_newer_release_takes_the_retention_from_the_file_only(tmp_path: Path, 
     configuration, flags = rendered(version, tmp_path)
     assert configuration["storage"] == {"tsdb": {"retention": {"time": "33d", "size": "7GB"}}}
     assert not [flag for flag in flags if "retention" in flag]
+
+
+@pytest.mark.parametrize(
+    ("version", "in_file"), [("3.5.3", False), ("3.9.1", False), ("3.10.0", True), ("3.13.4", True)]
+)
+def test_the_series_of_a_target_s_limits_are_asked_for_in_one_place(
+    tmp_path: Path, version: str, *, in_file: bool
+) -> None:
+    configuration, flags = rendered(version, tmp_path)
+    assert ("extra_scrape_metrics" in configuration["global"]) == in_file
+    assert ("--enable-feature=extra-scrape-metrics" in flags) != in_file

@@ -37,9 +37,10 @@ SITES: dict[str, dict[str, Any]] = {
     },
     "without patience, with Redis only": SHIPPED
     | {"prometheus_thresholds": {"for": "0s"}, "prometheus_memory_limits": [], "prometheus_services": ["redis"]},
-    "with nothing to watch": SHIPPED
-    | {"prometheus_memory_limits": [], "prometheus_services": [], "prometheus_redis_services": []},
+    "with nothing to watch": {name: [] for name in SHIPPED},
 }
+BY_HAND = {"alerts/hosts", "alerts/monitoring"}
+"""Their tests look back for hours: a table names the parts that are changed (test_hosts_and_monitoring)."""
 
 
 def judge(promtool: Path, directory: Path) -> str:
@@ -71,7 +72,7 @@ def test_the_rules_pass_their_tests(verdicts: dict[str, str], site: str) -> None
     assert verdicts[site] == ""
 
 
-@pytest.mark.parametrize("name", rule_files())
+@pytest.mark.parametrize("name", [name for name in rule_files() if name not in BY_HAND])
 def test_a_changed_rule_turns_a_test_red(promtool: Path, shipped: Path, tmp_path: Path, name: str) -> None:
     file = RuleFile.read(shipped, name)
     same = [Mutant(rule, rule, "unchanged") for rule in file.rules]
