@@ -67,10 +67,8 @@ def test_a_changed_rule_turns_a_test_red(
     assert changed != texts[name], "the mutation does not apply: the rules have changed, so must this table"
     shutil.copytree(shipped, tmp_path, dirs_exist_ok=True)
     (tmp_path / f"{name}.yml").write_text(changed)
-    assert (
-        promtool_says(promtool, tmp_path, "test", "rules", f"--run=^{alert}", f"tests/{Path(name).name}.yml").returncode
-        == 1
-    )
+    asked = promtool_says(promtool, tmp_path, "test", "rules", f"--run=^{alert}", f"tests/{Path(name).name}.yml")
+    assert asked.returncode == 1, asked.stdout
 
 
 def test_every_alert_has_a_mutant(shipped: Path) -> None:
