@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.rules.mutation import promtool_says
+from tests.rules.mutation import Mutant, RuleFile, passes
 
 FILES = ["alerts/hosts", "alerts/monitoring"]
 MUTATIONS = [
@@ -21,7 +20,7 @@ MUTATIONS = [
     ("HostClockOffset", r"\* 1000 > 20", "* 1000 > 10"),
     ("HostOomKill", r"increase\(node_vmstat_oom_kill\[10m\]\) > 0", "node_vmstat_oom_kill > 0"),
     ("HostUnitFailed", r'state="failed"', 'state=~"failed|active"'),
-    ("HostDiskFullIn4h", r"\) <= 0\n", ") < 0\n"),
+    ("HostDiskFullIn4h", r"<= 0", "< 0"),
     ("HostDiskFullIn4h", r"< 0\.4", "< 2"),
     ("HostDiskFullIn24h", r"< 0\.6", "< 2"),
     ("HostDiskFullIn24h", r"24 \* 3600", "1 * 3600"),
@@ -30,7 +29,7 @@ MUTATIONS = [
     ("HostFilesystemReadOnly", r"and \(min_over_time\(\S+\) == 0 or .*\)", ""),
     ("HostFilesystemReadOnly", r"or node_filesystem_device_error\S+ == 1", ""),
     ("HostFilesystemReadOnly", r"tmpfs\|ramfs", "ramfs"),
-    ("Watchdog", r"expr: vector\(1\)$", "expr: vector(1) == 0"),
+    ("Watchdog", r"vector\(1\)", "vector(1) == 0"),
     ("ExporterDown", r'or absent\(up\{job="node"\}\)', ""),
     ("ExporterDown", r'unless on \(\) up\{job="blackbox_exporter"\} == 0', ""),
     ("ScrapeLimitHit", r"== -1", "<= 0"),
@@ -57,20 +56,25 @@ MUTATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("alert", "pattern", "mutant"), MUTATIONS)
+@pytest.fixture(scope="module")
+def files(shipped: Path) -> list[RuleFile]:
+    return [RuleFile.read(shipped, name) for name in FILES]
+
+
+@pytest.mark.parametrize(("alert", "pattern", "changed"), MUTATIONS)
 def test_a_changed_rule_turns_a_test_red(
-    promtool: Path, shipped: Path, tmp_path: Path, alert: str, pattern: str, mutant: str
+    promtool: Path, files: list[RuleFile], tmp_path: Path, alert: str, pattern: str, changed: str
 ) -> None:
-    texts = {name: (shipped / f"{name}.yml").read_text() for name in FILES}
-    (name,) = (name for name, text in texts.items() if f"alert: {alert}\n" in text)
-    changed = re.sub(pattern, mutant, texts[name], flags=re.MULTILINE)
-    assert changed != texts[name], "the mutation does not apply: the rules have changed, so must this table"
-    shutil.copytree(shipped, tmp_path, dirs_exist_ok=True)
-    (tmp_path / f"{name}.yml").write_text(changed)
-    asked = promtool_says(promtool, tmp_path, "test", "rules", f"--run=^{alert}", f"tests/{Path(name).name}.yml")
-    assert asked.returncode == 1, asked.stdout
+    candidates = [(file, rule) for file in files for rule in file.rules if alert in file.alerts_on(rule)]
+    found = [(file, rule) for file, rule in candidates if re.search(pattern, rule["expr"])]
+    assert found, "the mutation does not apply: the rules have changed, so must this table"
+    file, rule = found[0]
+    mutant = Mutant(rule, rule | {"expr": re.sub(pattern, changed, rule["expr"])}, changed)
+    assert not passes(promtool, *file.excerpt(mutant), tmp_path / "mutant")
 
 
-def test_every_alert_has_a_mutant(shipped: Path) -> None:
-    found = {alert for name in FILES for alert in re.findall(r"alert: (\w+)", (shipped / f"{name}.yml").read_text())}
-    assert found == {alert for alert, _pattern, _mutant in MUTATIONS}
+def test_every_alert_has_a_mutant_and_passes_as_it_is(promtool: Path, files: list[RuleFile], tmp_path: Path) -> None:
+    alerts = {rule["alert"]: (file, rule) for file in files for rule in file.rules if "alert" in rule}
+    assert alerts.keys() == {alert for alert, _pattern, _changed in MUTATIONS}
+    for alert, (file, rule) in alerts.items():
+        assert passes(promtool, *file.excerpt(Mutant(rule, rule, "unchanged")), tmp_path / alert), alert
