@@ -1,12 +1,53 @@
-"""Filters that turn rule sets given as data into files, and into what Prometheus must show of them."""
+"""Filters that turn rule templates, and rule sets that are data, into files and into what Prometheus must show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible.plugins.filter.core import FilterModule as AnsibleFilters
+from ansible.plugins.filter.mathstuff import FilterModule as AnsibleMathematics
+from ansible_collections.tds.monitoring.plugins.filter.catalogue import duration_seconds
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "roles/prometheus/templates"
+
+
+def shipped_rules(variables: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, str]]:
+    """Files of a generation: each rule template of the role with ``variables``, and the template of its tests.
+
+    It is Jinja alone, with Ansible's filters: through Ansible's own templating the same takes many times as long, and
+    every run renders them. Rules have Prometheus' own ``{{ }}`` in them, so ours are ``[[ ]]``.
+
+    Raises:
+        AnsibleFilterError: what a template lacks or does not take, and which one it is.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([TEMPLATES, TEMPLATES / "tests"]),
+        undefined=jinja2.StrictUndefined,
+        variable_start_string="[[",
+        variable_end_string="]]",
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  # it is YAML
+    )
+    # Jinja's own first: some of Ansible's that are called the same count on its templating.
+    environment.filters = AnsibleMathematics().filters() | AnsibleFilters().filters() | environment.filters
+    environment.filters["tds.monitoring.duration_seconds"] = duration_seconds
+    plain = _plain(variables)
+
+    def render(path: str, action: str) -> dict[str, str]:
+        try:
+            content = environment.get_template(f"{path}.j2").render(plain)
+        except (jinja2.TemplateError, AnsibleFilterError, TypeError, ValueError) as error:
+            raise AnsibleFilterError(f"{path}.j2 of the role prometheus: {error}") from error
+        return {"path": path, "content": content, "action": action, "source": "prometheus_thresholds"}
+
+    rules = [render(f"{name}.yml", "reload") for name in names]
+    return rules + [render(f"tests/{Path(name).name}.yml", "none") for name in names]
 
 
 def yaml_files(documents: Mapping[str, Any], directory: str, action: str, variable: str) -> list[dict[str, str]]:
@@ -30,11 +71,11 @@ def yaml_files(documents: Mapping[str, Any], directory: str, action: str, variab
 
 
 def expected_rules(documents: Iterable[Any]) -> list[list[str]]:
-    """``[type, name]`` of every rule, as ``/api/v1/rules`` shows them; documents of another form are the
-    checker's to refuse and count as empty."""
+    """``[type, name]`` of every rule, as ``/api/v1/rules`` shows them, from documents or their text; those of another
+    form are the checker's to refuse and count as empty."""
     rules = [
         rule
-        for document in documents
+        for document in map(_document, documents)
         if isinstance(document, Mapping)
         for group in document.get("groups") or []
         if isinstance(group, Mapping)
@@ -58,6 +99,10 @@ def rule_test_commands(tests: Mapping[str, Any], promtool: str) -> list[dict[str
     ]
 
 
+def _document(given: Any) -> Any:
+    return yaml.load(given, yaml.CSafeLoader) if isinstance(given, str) else given
+
+
 def _plain(value: Any) -> Any:
     """The value in YAML's own types; Ansible's carry tags that a dumper does not know."""
     if isinstance(value, Mapping):
@@ -71,4 +116,9 @@ def _plain(value: Any) -> Any:
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"yaml_files": yaml_files, "expected_rules": expected_rules, "rule_test_commands": rule_test_commands}
+        return {
+            "yaml_files": yaml_files,
+            "expected_rules": expected_rules,
+            "rule_test_commands": rule_test_commands,
+            "shipped_rules": shipped_rules,
+        }
