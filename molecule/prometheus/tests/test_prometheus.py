@@ -42,7 +42,7 @@ def test_it_scrapes_each_second_and_labels_what_it_scrapes(host: Host) -> None:
     assert samples
     (target,) = api(host, "targets", state="active")["activeTargets"]
     assert target["labels"] == {
-        "job": "backend", "service": "backend", "instance": "mon1:19090", "instance_name": "self",
+        "job": "backend", "service": "backend", "instance": "mon1:19090", "instance_name": "self", "host": "mon1",
     }  # fmt: skip
 
 
