@@ -25,7 +25,10 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: venv ## new versions into requirements/; add UPGRADE=--upgrade for the newest
 	$(LOCK) $(UPGRADE) --group uv -o requirements/uv.txt
 	$(LOCK) $(UPGRADE) --group run -o requirements/run.txt
-	$(LOCK) $(UPGRADE) --group run --group test --group lint -c requirements/run.txt -o requirements/dev.txt
+	$(LOCK) $(UPGRADE) --group duckdb -o requirements/duckdb_exporter.txt
+	$(LOCK) $(UPGRADE) --group trading -c requirements/duckdb_exporter.txt -o requirements/trading.txt
+	$(LOCK) $(UPGRADE) --group run --group duckdb --group trading --group test --group lint -c requirements/run.txt \
+		-c requirements/trading.txt -o requirements/dev.txt
 
 # Independent of each other: `make -j2 check` runs them side by side.
 CHECKS := check-ansible check-yaml check-python check-types check-tests
@@ -43,7 +46,7 @@ check-python: venv
 	ruff format --check
 
 check-types: venv
-	mypy plugins lab tests bench
+	mypy plugins lab tests bench python
 
 check-tests: venv
 	pytest
@@ -62,9 +65,10 @@ setup: # first the packages, then what is made with them
 
 .PHONY: demo
 demo: export LAB_NAME := demo
-demo: setup ## two hosts, four real Redis, and Prometheus that watches them
+demo: setup ## two hosts, a trading system on them, and Prometheus that watches it
 	$(LAB) up demo mon1 app1
-	$(PLAY) lab/playbooks/redis.yml
+	$(PLAY) lab/playbooks/trading.yml
+	$(PLAY) lab/playbooks/webhook.yml
 	$(PLAY) site.yml
 	$(PLAY) playbooks/verify.yml
 	@$(PLAY) lab/playbooks/addresses.yml
@@ -75,7 +79,8 @@ down: venv ## end the demo
 
 # scenario.suite; the transaction and the whole site on every suite. The longest first, or they would be last alone.
 SCENARIOS := kills.trixie certificates.trixie firewall.trixie daemon.trixie daemon.bookworm daemon.forky \
-	site.trixie site.bookworm site.forky adoption.trixie prometheus.trixie redis_exporter.trixie node_exporter.trixie
+	site.trixie site.bookworm site.forky adoption.trixie alertmanager.trixie prometheus.trixie redis_exporter.trixie \
+	node_exporter.trixie clickhouse_metrics.trixie blackbox_exporter.trixie duckdb_exporter.trixie
 .PHONY: test scenarios
 test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
 	$(MAKE) check
@@ -103,12 +108,31 @@ scenario/%: venv
 bench-converge: setup ## seconds, tasks and bytes of a fresh and of an unchanged run
 	python3 bench/converge.py
 
+.PHONY: bench-alerts
+bench-alerts: setup ## seconds from a fault to the webhook, by stage
+	python3 bench/alerts.py
+
+.PHONY: bench-duckdb
+bench-duckdb: venv ## what a scrape costs the process that writes a DuckDB
+	PYTHONPATH=python python3 -m bench.duckdb
+
 # ---
 
+.PHONY: duckdb-exporter-archive
+duckdb-exporter-archive: venv ## the release of duckdb_exporter and its pin, for artifact_source
+	python3 -m lab.duckdb_archive build/artifacts
+
+.PHONY: duckdb-exporter-wheel
+duckdb-exporter-wheel: venv ## the package and what it needs, for the process that owns a DuckDB
+	uv build --quiet --wheel --out-dir build/wheels python
+	pip download --quiet --no-deps --require-hashes --dest build/wheels -r requirements/duckdb_exporter.txt
+
 .PHONY: docs
-docs: venv ## the variable tables in the roles' READMEs, and the list of runbooks
+docs: venv ## the variable tables in the roles' READMEs, the metrics' and the list of runbooks
 	python3 -m tests.contract.variables --write
+	python3 -m tests.contract.metrics --write
 	python3 -m tests.contract.runbooks --write
+	PYTHONPATH=python python3 -m tests.contract.duckdb_metrics --write
 
 .PHONY: help
 help:

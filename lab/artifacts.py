@@ -1,4 +1,4 @@
-"""The mirror's archives: upstream's where it can be reached, else Debian's packages repacked.
+"""The mirror's archives: upstream's where it can be reached, else Debian's packages repacked; our own are built here.
 
 `state.json` beside the archives says what there is:
 `{"available": {component: {version, archive, sha256, origin, wanted}},
@@ -13,16 +13,19 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab import debian, pins, repack
+from lab import debian, duckdb_archive, pins, repack
 from lab.common import Paths, Progress, architecture
 from lab.pins import Component
 from lab.state import lock, write_atomically
 from lab.upstream import NotAvailableError, Upstream
 
 UPSTREAM = "upstream"
+BUILT = "this checkout"
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class Cache:
@@ -100,9 +103,17 @@ class Cache:
         return rows
 
 
+def wanted(repository: Path) -> list[Component]:
+    """What the roles want, and which of it is built from the checkout."""
+    return [
+        replace(one, built_from=duckdb_archive.digest(REPOSITORY)) if one.name == duckdb_archive.COMPONENT else one
+        for one in pins.read(repository, architecture())
+    ]
+
+
 def ensure(repository: Path, paths: Paths, progress: Progress) -> None:
     """Fills the cache when it has no answer for a pin; otherwise it costs reading some files."""
-    components = pins.read(repository, architecture())
+    components = wanted(repository)
     cache = Cache(paths)
     if all(cache.answer(component) for component in components):
         return
@@ -123,7 +134,7 @@ def fill(
     `source` is a directory whose archives go before all else where they fit the pins. `refresh`
     forgets the answers that were not upstream.
     """
-    components = pins.read(repository, architecture())
+    components = wanted(repository)
     with lock(paths, "artifacts", lambda: progress("artifacts: another command fills the cache")):
         cache = Cache(paths)
         again = [one for one in components if _is_open(cache, one, source, refresh=refresh)]
@@ -167,6 +178,10 @@ def _fetch_all(cache: Cache, components: list[Component], paths: Paths, progress
     upstream = Upstream()
     reasons: dict[str, str] = {}
     for component in components:
+        if component.built_from:
+            progress(f"artifacts: {component.name} {component.version} from this checkout")
+            _build(cache, component, progress)
+            continue
         progress(f"artifacts: {component.name} {component.version} from upstream")
         try:
             _from_upstream(cache, component, upstream)
@@ -191,6 +206,18 @@ def _fetch_all(cache: Cache, components: list[Component], paths: Paths, progress
             futures.append(pool.submit(_repack, cache, component, *unpacked, paths))
         for future in futures:
             future.result()
+
+
+def _build(cache: Cache, component: Component, progress: Progress) -> None:
+    part = cache.part(component)
+    try:
+        duckdb_archive.build(REPOSITORY, part, name=component.archive, machine=component.architecture)
+    except NotAvailableError as error:
+        cache.miss(component, str(error))
+        return
+    if repack.sha256(part) != component.sha256:
+        progress(f"artifacts: the role's pin of {component.name} is another: `make duckdb-exporter-archive` says which")
+    cache.keep(component, part, component.version, component.archive, BUILT)
 
 
 def _from_upstream(cache: Cache, component: Component, upstream: Upstream) -> None:

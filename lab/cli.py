@@ -63,6 +63,10 @@ def parser() -> argparse.ArgumentParser:
     artifacts.add_argument("--refresh", action="store_true", help="ask again for what is not from upstream")
     artifacts.set_defaults(run=("lab.verbs", "artifacts"))
 
+    programs = verbs.add_parser("programs", help="the lab's trading system as an archive")
+    programs.add_argument("python", metavar="VERSION", help="of the host's Python, such as 3.13")
+    programs.set_defaults(run=("lab.programs", "show"))
+
     traffic = verbs.add_parser("traffic", help="bytes delivered to a lab's hosts, as JSON")
     traffic.add_argument("lab")
     traffic.set_defaults(run=("lab.verbs", "traffic"))

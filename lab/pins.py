@@ -27,6 +27,8 @@ class Component:
     """The pin of this version for this architecture, empty when there is none."""
     defaults: Mapping[str, Any]
     architecture: str
+    built_from: str = ""
+    """Digest of the sources in this checkout that it is built from; empty for a publisher's release."""
 
     def archive_of(self, version: str) -> str:
         """The archive's file name if it were of that version."""
@@ -35,7 +37,7 @@ class Component:
     @property
     def fingerprint(self) -> list[str]:
         """What decides whether a cached archive is still the wanted one."""
-        return [self.version, self.upstream, self.archive, self.sha256]
+        return [self.version, self.upstream, self.archive, self.sha256, *filter(None, [self.built_from])]
 
 
 def read(repository: Path, architecture: str) -> list[Component]:

@@ -64,4 +64,7 @@ options:
             type: list
             elements: list
             required: true
+          having:
+            description: Dotted path; items without anything there are left out.
+            type: str
 """

@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
+from ipaddress import IPv4Address
 from typing import Any, TypedDict, TypeGuard
+from urllib.parse import quote
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.tds.monitoring.plugins.filter.certificates import is_certificate
@@ -28,22 +30,47 @@ SETTINGS = (
     "exporter",
     "memory_limit",
     "sample_limit",
+    "body_size_limit",
+    "label_limit",
+    "contract",
+    "clickhouse",
+    "probe",
+    "redis",
+    "streams",
+    "cluster",
     "instances",
 )
+CONTRACTS = ("backend", "trade_engine")
+"""The contracts of ``roles/prometheus/vars/main/contract.yml``."""
+COUNT_LIMITS = ("sample_limit", "label_limit")
 TLS_KEYS = ("ca", "server_name", "client_certificate")
 BASIC_AUTH_KEYS = ("username", "password")
+REDIS_KEYS = ("username", "password", "tls")
 EXPORTERS_OWN = ("metrics_path", "scheme", "tls", "bearer_token", "basic_auth")
-INSTANCE_KEYS = ("name", "host", "target", "labels")
-RESERVED_SERVICES = frozenset({"node", "prometheus", "redis_exporter"})
-RESERVED_LABELS = frozenset({"job", "instance", "service", "instance_name", "host"})
+INSTANCE_KEYS = ("name", "host", "target", "labels", "streams")
+RESERVED_SERVICES = frozenset(
+    {"alertmanager", "blackbox_exporter", "duckdb_exporter", "host", "node", "probe", "prometheus", "redis_exporter"}
+)
+RESERVED_LABELS = frozenset({"job", "instance", "service", "instance_name", "host", "probed_service"})
+PATHS = {"redis_exporter": "/scrape", "blackbox_exporter": "/probe"}
+"""Where an exporter is asked for a ``target``."""
+MODULES = {"tcp": "tcp_connect", "http": "http_2xx", "tls": "tls_expiry"}
+"""blackbox_exporter's module by the kind of a probe; ``tls_connect`` is for certificates of the site's authority."""
+STREAMS_PARAMETER = "check-single-streams"  # named keys; its sister check-streams would SCAN
+PROBES = ("none", *MODULES)
+HOST_PROBES = ("icmp", "tcp")
+PROBE_INTERVALS = {"monitoring_host_probe_interval": "host_interval", "monitoring_probe_interval": "interval"}
 
 MAX_DEFAULT_TIMEOUT_MS = 10_000
+DISCOVERY_INTERVAL = "5s"
 # One literal for all jobs: Prometheus reads the file once for all jobs whose sections are equal. It is re-read by
 # path, because the watch on the file does not notice when a generation's symlink is switched.
 FILE_SD = {"files": ["targets.yml"], "refresh_interval": "2s"}
 
 SERVICE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")  # it is written into a regular expression: nothing to escape
 LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+STREAM_NAME = re.compile(r"[^\s,]+")
+REDIS_USERNAME = re.compile(r"[A-Za-z0-9_.-]+")  # it is part of a URL, and of a regular expression's replacement
 ENDPOINT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?):(?P<port>[0-9]{1,5})")
 CERTIFICATE_BEGINS = re.compile(r"^-----BEGIN CERTIFICATE-----\s*$", re.MULTILINE)
 SITE = "site"
@@ -81,7 +108,10 @@ class Instance(TypedDict):
     security: dict[str, Any]
     exporter: str | None
     exporter_address: str | None
-    sample_limit: int | None
+    limits: dict[str, int | str]
+    params: dict[str, str]  # what the exporter is asked beside the target
+    url_begins: str  # what the exporter wants before the address: scheme and account
+    discovery: str | None  # URL that knows the nodes of the cluster whose seed this is
     metric_relabel_configs: list[dict[str, Any]]  # the stack's own services only
 
 
@@ -128,13 +158,16 @@ def socket_address(address: str, port: int) -> str:
 
 
 def catalogue_findings(
-    services: object, hosts: Mapping[str, str] | None = None, exporters: Mapping[str, int] | None = None
+    services: object,
+    hosts: Mapping[str, str] | None = None,
+    exporters: Mapping[str, int] | None = None,
+    probes: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Every mistake in ``monitored_services`` at once, each with its path, value and remedy.
 
-    Without ``hosts`` or ``exporters`` what refers to them is not looked at.
+    Without ``hosts`` or ``exporters`` what refers to them is not looked at. ``probes`` are those of ``catalogue``.
     """
-    return list(_findings(services, hosts, exporters))
+    return [*_findings(services, hosts, exporters), *_probes_findings(probes)]
 
 
 def _findings(services: object, hosts: Mapping[str, str] | None, exporters: Mapping[str, int] | None) -> Iterator[str]:
@@ -142,6 +175,7 @@ def _findings(services: object, hosts: Mapping[str, str] | None, exporters: Mapp
         yield _finding(VARIABLE, services, "write a mapping of service names to their settings")
         return
     reserved = RESERVED_SERVICES | set(exporters or ())
+    yield from _clusters_findings(services)
     for service, settings in services.items():
         path = f"{VARIABLE}.{service}"
         if service in reserved:
@@ -154,6 +188,7 @@ def _findings(services: object, hosts: Mapping[str, str] | None, exporters: Mapp
         yield from _unknown_keys(path, settings, SETTINGS)
         yield from _settings_findings(path, settings)
         yield from _exporter_findings(path, settings, exporters)
+        yield from _redis_findings(path, settings)
         yield from _instances_findings(f"{path}.instances", settings.get("instances"), hosts)
 
 
@@ -174,11 +209,32 @@ def _settings_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
     if (scheme := settings.get("scheme", "http")) not in ("http", "https"):
         yield _finding(f"{path}.scheme", scheme, "write http or https")
     yield from _security_findings(path, settings)
+    yield from _limit_findings(path, settings)
+    yield from _probe_findings(path, settings)
+    if (contract := settings.get("contract")) is not None and contract not in CONTRACTS:
+        remedy = f"known are: {', '.join(CONTRACTS)}{_suggestion(contract, CONTRACTS)}"
+        yield _finding(f"{path}.contract", contract, remedy)
+    if not isinstance(settings.get("clickhouse", False), bool):
+        yield _finding(f"{path}.clickhouse", settings["clickhouse"], "write true or false")
+
+
+def _limit_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
     if (limit := settings.get("memory_limit")) is not None and size_bytes(limit) is None:
         yield _finding(f"{path}.memory_limit", limit, "write a size above zero, for example 1GiB, 512MiB or 1000000000")
-    limit = settings.get("sample_limit")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        yield _finding(f"{path}.sample_limit", limit, "write a number above zero, or leave it out")
+    for key in COUNT_LIMITS:
+        limit = settings.get(key)
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            yield _finding(f"{path}.{key}", limit, "write a number above zero, or leave it out")
+    if (limit := settings.get("body_size_limit")) is not None and size_bytes(limit) is None:
+        yield _finding(f"{path}.body_size_limit", limit, "write a size above zero, for example 20MB, or leave it out")
+
+
+def _probe_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    probe = settings.get("probe", "none")
+    if probe not in PROBES:
+        yield _finding(f"{path}.probe", probe, f"write one of {', '.join(PROBES)}")
+    elif (probe, settings.get("scheme")) == ("http", "https"):
+        yield _finding(f"{path}.probe", probe, "write tls: the service speaks https")
 
 
 def _security_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -242,6 +298,74 @@ def _exporter_findings(path: str, settings: Mapping[str, Any], exporters: Mappin
             yield f"{path}.{key} is of no use here: leave it out, the exporter {exporter} has its own"
 
 
+def _redis_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Mistakes in how redis_exporter asks a service. A password's value is in no finding."""
+    if settings.get("exporter") != "redis_exporter":
+        for place in _redis_settings(settings):
+            yield f"{path}.{place} is of no use without exporter: redis_exporter: add that, or remove it"
+        return
+    yield from _streams_findings(f"{path}.streams", settings.get("streams"))
+    if not isinstance(settings.get("cluster", False), bool):
+        yield _finding(f"{path}.cluster", settings["cluster"], "write true or false")
+    elif settings.get("cluster"):
+        yield from _seeds_findings(f"{path}.instances", settings.get("instances"))
+    redis = settings.get("redis", {})
+    if not isinstance(redis, Mapping):
+        yield f"{path}.redis is no mapping: write some of {', '.join(REDIS_KEYS)}"
+        return
+    yield from _unknown_keys(f"{path}.redis", redis, REDIS_KEYS)
+    username = redis.get("username")
+    if username is not None and not (isinstance(username, str) and REDIS_USERNAME.fullmatch(username)):
+        yield f"{path}.redis.username is no name: use letters, digits, _, . and -"
+    if username is not None or redis.get("password") is not None:
+        yield from _secret_findings(f"{path}.redis.password", redis.get("password"))
+    if not isinstance(redis.get("tls", False), bool):
+        yield _finding(f"{path}.redis.tls", redis["tls"], "write true or false")
+
+
+def _redis_settings(settings: Mapping[str, Any]) -> Iterator[str]:
+    yield from (key for key in ("redis", "streams", "cluster") if key in settings)
+    instances = settings.get("instances")
+    for index, instance in enumerate(instances if _is_list(instances) else ()):
+        if isinstance(instance, Mapping) and "streams" in instance:
+            yield f"instances[{index}].streams"
+
+
+def _streams_findings(path: str, streams: object) -> Iterator[str]:
+    if streams is not None and not (
+        _is_list(streams) and all(isinstance(key, str) and STREAM_NAME.fullmatch(key) for key in streams)
+    ):
+        yield _finding(path, streams, "write a list of the streams' keys, without white space and commas")
+
+
+def _seeds_findings(path: str, instances: object) -> Iterator[str]:
+    """A cluster's nodes know each other by address; a seed under a name would be there twice."""
+    for index, instance in enumerate(instances if _is_list(instances) else ()):
+        target = instance.get("target") if isinstance(instance, Mapping) else None
+        if (parsed := endpoint(target)) and (_is_loopback(target) or not _is_ipv4(parsed[0])):
+            remedy = "write the address and port that CLUSTER NODES shows; the Prometheus hosts connect to it"
+            yield _finding(f"{path}[{index}].target", target, remedy)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _clusters_findings(services: Mapping[Any, Any]) -> Iterator[str]:
+    """redis_exporter discovers the cluster that it was started for, and no other."""
+    clusters = [name for name, settings in services.items() if isinstance(settings, Mapping) and _is_cluster(settings)]
+    for name in clusters[1:]:
+        yield f"{VARIABLE}.{name}.cluster is one too many: {clusters[0]} has it already; write each node as an instance"
+
+
+def _is_cluster(settings: Mapping[str, Any]) -> bool:
+    return settings.get("cluster") is True
+
+
 def _instances_findings(path: str, instances: object, hosts: Mapping[str, str] | None) -> Iterator[str]:
     if not _is_list(instances) or not instances:
         yield _finding(path, instances, "write a list with at least one {name: ..., target: host:port}")
@@ -258,6 +382,7 @@ def _instances_findings(path: str, instances: object, hosts: Mapping[str, str] |
         yield from _target_findings(here, instance)
         yield from _host_findings(here, instance, hosts)
         yield from _label_findings(f"{here}.labels", instance.get("labels"))
+        yield from _streams_findings(f"{here}.streams", instance.get("streams"))
 
         name, target = instance.get("name"), instance.get("target")
         if isinstance(name, str) and (first := names.setdefault(name, index)) != index:
@@ -355,11 +480,14 @@ def catalogue(
     exporters: Mapping[str, int],
     own: Mapping[str, Any],
     tls: Mapping[str, str] | None = None,
+    probes: Mapping[str, Any] | None = None,
+    discovery: str | None = None,
 ) -> list[Instance]:
     """All instances as the Prometheus on inventory host ``on`` sees them, complete and sorted.
 
     ``tls`` has the files, on the Prometheus hosts, of the site's authorities (``ca``) and of Prometheus' certificate
-    with its key (``client``).
+    with its key (``client``). ``probes`` says how blackbox_exporter, on each Prometheus host, probes hosts and ports;
+    ``discovery`` is the URL that tells the nodes of the service with ``cluster``.
 
     Raises:
         AnsibleFilterError: every mistake in the arguments, one a line.
@@ -369,19 +497,22 @@ def catalogue(
     if not tls:
         _refuse(_site_findings(f"{VARIABLE}.{{}}", services))
         _refuse(_site_findings("own.{} of the filter catalogue", own))
+    _refuse(_probes_findings(probes))
     jobs = {service: _job_settings(service, settings, tls or {}) for service, settings in {**services, **own}.items()}
     for service, settings in services.items():
         if (exporter := settings.get("exporter")) in jobs:
             asked = jobs[exporter]  # it is the exporter that Prometheus connects to
             jobs[service] = {**jobs[service], "scheme": asked["scheme"], "security": asked["security"]}
     instances = [
-        _complete(service, jobs[service], settings, written, hosts, on, exporters)
+        _complete(service, jobs[service], settings, written, hosts, on, exporters, discovery)
         for service, settings in services.items()
         for written in settings["instances"]
     ]
     for service, settings in own.items():
         instances += _own(service, jobs[service], settings, services, hosts, on, exporters)
-    return sorted(instances, key=lambda entry: (entry["service"], entry["name"]))
+    if probes:
+        instances += [*_host_probes(probes, hosts), *_service_probes(probes, instances, services, hosts, on)]
+    return sorted(instances, key=lambda entry: (entry["service"], entry["name"], sorted(entry["labels"].items())))
 
 
 def _argument_findings(hosts: object, on: object, exporters: object, own: object) -> Iterator[str]:
@@ -415,6 +546,17 @@ def _own_findings(service: str, settings: Mapping[str, Any], hosts: object) -> I
             yield _finding(f"own.{service}.hosts of the filter catalogue", host, "it is not in hosts")
 
 
+def _probes_findings(probes: Mapping[str, Any] | None) -> Iterator[str]:
+    if not probes:
+        return
+    yield from _port_findings("probes.port of the filter catalogue", probes.get("port"))
+    if probes.get("host") not in HOST_PROBES:
+        yield _finding("monitoring_host_probe", probes.get("host"), f"write {' or '.join(HOST_PROBES)}")
+    for variable, key in PROBE_INTERVALS.items():
+        if duration_ms(probes.get(key)) is None:
+            yield _finding(variable, probes.get(key), "write a duration above zero, for example 1s")
+
+
 def _site_findings(path: str, services: Mapping[str, Any]) -> Iterator[str]:
     """What services want of the site's certificates, where there are none."""
     for service, settings in services.items():
@@ -423,6 +565,9 @@ def _site_findings(path: str, services: Mapping[str, Any]) -> Iterator[str]:
             if wanted.get(key) == value:
                 remedy = "this site has no certificates: set monitoring_tls, or leave it out"
                 yield _finding(f"{path.format(service)}.tls.{key}", value, remedy)
+        if (settings.get("redis") or {}).get("tls"):
+            remedy = "this site has no certificates: set monitoring_tls, or leave it out"
+            yield _finding(f"{path.format(service)}.redis.tls", True, remedy)
 
 
 def _port_findings(path: str, port: object) -> Iterator[str]:
@@ -438,10 +583,13 @@ def _complete(
     hosts: Mapping[str, str],
     on: str,
     exporters: Mapping[str, int],
+    discovery: str | None,
 ) -> Instance:
     target, host, exporter = written["target"], written.get("host"), settings.get("exporter")
     name, port = endpoint(target) or ("", 0)
     address = target
+    # A cluster's nodes are asked from one place, or a node found by two of its seeds would be there twice.
+    asked_on = on if host is None or _is_cluster(settings) else host
     # localhost is the instance's host. An exporter runs there too, so for it the address is right as it stands.
     if name in LOOPBACK and host is not None and host != on and exporter is None:
         address = socket_address(hosts[host], port)
@@ -454,9 +602,26 @@ def _complete(
         instance=f"{host}:{port}" if name in LOOPBACK else target,
         labels={key: str(value) for key, value in (written.get("labels") or {}).items()},
         exporter=exporter,
-        exporter_address=None if exporter is None else socket_address(hosts[host or on], exporters[exporter]),
+        exporter_address=None if exporter is None else socket_address(hosts[asked_on], exporters[exporter]),
+        params={STREAMS_PARAMETER: streams} if (streams := _streams(settings, written)) else {},
+        url_begins=_redis_url_begins(settings),
+        discovery=discovery if _is_cluster(settings) else None,
         **job,
     )
+
+
+def _streams(*places: Mapping[str, Any]) -> str:
+    """The keys in the exporter's form: in database 0, separated by commas, percent-encoded."""
+    return ",".join(quote(key, safe=":") for place in places for key in place.get("streams") or ())
+
+
+def _redis_url_begins(settings: Mapping[str, Any]) -> str:
+    """``rediss://name@``; empty where host and port say it all."""
+    redis = settings.get("redis") or {}
+    account = f"{redis['username']}@" if redis.get("username") else ""
+    if not redis:
+        return ""
+    return f"{'rediss' if redis.get('tls') else 'redis'}://{account}"
 
 
 def _own(
@@ -468,8 +633,9 @@ def _own(
     on: str,
     exporters: Mapping[str, int],
 ) -> Iterator[Instance]:
-    """What the stack adds: ``prometheus`` on its ``hosts``, an exporter where it must run, all else on every host."""
-    if service == "prometheus":
+    """What the stack adds: on its ``hosts``, an exporter where it must run, all else on every host."""
+    by_hosts = service == "prometheus" or "hosts" in settings
+    if by_hosts:
         where: Iterable[str] = settings.get("hosts", [on])
     elif service in exporters:
         where = exporter_hosts(services, service, hosts, [on])
@@ -477,8 +643,8 @@ def _own(
         where = hosts
     port = settings["port"]
     for host in where:
-        # Prometheus itself is in clear, and then on loopback only, or its certificate is for its host's address.
-        at_home = (service, host) == ("prometheus", on) and job["scheme"] == "http"
+        # On a Prometheus host it is in clear, and then on loopback only, or its certificate is for its host's address.
+        at_home = by_hosts and host == on and job["scheme"] == "http"
         address = f"localhost:{port}" if at_home else socket_address(hosts[host], port)
         yield Instance(
             service=service,
@@ -490,8 +656,85 @@ def _own(
             labels={},
             exporter=None,
             exporter_address=None,
+            params={},
+            url_begins="",
+            discovery=None,
             **job,
         )
+
+
+def _host_probes(probes: Mapping[str, Any], hosts: Mapping[str, str]) -> Iterator[Instance]:
+    """Whether each host is there: by a ping, or by its SSH port where pings are dropped."""
+    for host, address in hosts.items():
+        if probes["host"] == "icmp":
+            module, where = "icmp", address
+        else:
+            module, where = "tcp_connect", socket_address(address, probes["ssh_ports"][host])
+        yield _probe("host", probes, probes["host_interval"], module, host, host, where, host, {})
+
+
+def _service_probes(
+    probes: Mapping[str, Any],
+    instances: Iterable[Instance],
+    services: Mapping[str, Any],
+    hosts: Mapping[str, str],
+    on: str,
+) -> Iterator[Instance]:
+    """Whether each port answers, and the dates of certificates."""
+    for entry in instances:
+        module = _module(entry, services.get(entry["service"]))
+        if module is None:
+            continue
+        name, port = endpoint(entry["address"]) or ("", 0)
+        elsewhere = name in LOOPBACK and entry["host"] not in (None, on)  # as an exporter beside it sees it
+        where = socket_address(hosts[entry["host"]], port) if elsewhere and entry["host"] else entry["address"]
+        labels = {"probed_service": entry["service"]}
+        yield _probe(
+            "probe", probes, probes["interval"], module, entry["name"], entry["host"], where, entry["instance"], labels
+        )
+
+
+def _module(entry: Instance, settings: Mapping[str, Any] | None) -> str | None:
+    if settings is None:  # the stack's own: without TLS it is on loopback, beside the Prometheus that scrapes it
+        return "tls_connect" if entry["scheme"] == "https" else None
+    redis_tls = bool((settings.get("redis") or {}).get("tls"))
+    if entry["exporter"]:
+        usual = "none" if _is_loopback(entry["target"]) else "tls" if redis_tls else "tcp"
+    else:
+        usual = "tls" if entry["scheme"] == "https" else "tcp"
+    kind = settings.get("probe", usual)
+    if kind == "tls" and (redis_tls or (settings.get("tls") or {}).get("ca") == SITE):
+        return "tls_connect"
+    return MODULES.get(kind)
+
+
+def _probe(
+    service: str,
+    probes: Mapping[str, Any],
+    interval: str,
+    module: str,
+    name: str,
+    host: str | None,
+    address: str,
+    instance: str,
+    labels: dict[str, str],
+) -> Instance:
+    exporter = "blackbox_exporter"
+    return Instance(
+        service=service,
+        name=name,
+        host=host,
+        target=address,
+        address=address,
+        instance=instance,
+        labels=labels,
+        exporter=exporter,
+        exporter_address=f"localhost:{probes['port']}",
+        params={"module": module},
+        url_begins="",
+        discovery=None,
+        **_job_settings(service, {"scrape_interval": interval, "exporter": exporter}, {}),
+    )
 
 
 class _JobSettings(TypedDict):
@@ -500,7 +743,7 @@ class _JobSettings(TypedDict):
     path: str
     scheme: str
     security: dict[str, Any]
-    sample_limit: int | None
+    limits: dict[str, int | str]
     metric_relabel_configs: list[dict[str, Any]]
 
 
@@ -509,12 +752,20 @@ def _job_settings(service: str, settings: Mapping[str, Any], tls: Mapping[str, s
     return _JobSettings(
         interval=interval,
         timeout=settings.get("scrape_timeout") or default_timeout(interval),
-        path="/scrape" if settings.get("exporter") else settings.get("metrics_path", "/metrics"),
+        path=PATHS[settings["exporter"]] if settings.get("exporter") else settings.get("metrics_path", "/metrics"),
         scheme=settings.get("scheme", "http"),
         security=_security(service, settings, tls),
-        sample_limit=settings.get("sample_limit"),
+        limits=_limits(settings),
         metric_relabel_configs=settings.get("metric_relabel_configs", []),
     )
+
+
+def _limits(settings: Mapping[str, Any]) -> dict[str, int | str]:
+    """The service's own guard rails, as settings of its job; where it states none, those of all jobs hold."""
+    limits: dict[str, int | str] = {key: settings[key] for key in COUNT_LIMITS if settings.get(key) is not None}
+    if settings.get("body_size_limit") is not None:
+        limits["body_size_limit"] = f"{size_bytes(settings['body_size_limit'])}B"  # Prometheus' MB are 2^20
+    return limits
 
 
 def _security(service: str, settings: Mapping[str, Any], tls: Mapping[str, str]) -> dict[str, Any]:
@@ -565,6 +816,28 @@ def scrape_secrets(services: Mapping[str, Any]) -> dict[str, str]:
     return {_secret_file(service): secret for service, secret in sorted(given.items()) if secret}
 
 
+def redis_passwords(services: Mapping[str, Any], host: str, prometheus_hosts: Iterable[str]) -> dict[str, str]:
+    """Password by URL of each Redis that the redis_exporter on inventory host ``host`` asks."""
+    _refuse(_findings(services, None, None))
+    watches = host in prometheus_hosts
+    return {
+        _redis_url_begins(settings) + instance["target"]: settings["redis"]["password"]
+        for _, settings in sorted(services.items())
+        if (settings.get("redis") or {}).get("password")
+        for instance in settings["instances"]
+        if (watches if _is_cluster(settings) or instance.get("host") is None else instance["host"] == host)
+    }
+
+
+def redis_cluster(services: Mapping[str, Any]) -> str:
+    """URL of the node that is asked for the cluster's other nodes; empty without a cluster."""
+    _refuse(_findings(services, None, None))
+    for settings in services.values():
+        if _is_cluster(settings):
+            return (_redis_url_begins(settings) or "redis://") + str(settings["instances"][0]["target"])
+    return ""
+
+
 def scrape_targets(instances: Sequence[Instance]) -> list[dict[str, Any]]:
     """The groups of ``targets.yml``, one for each instance because ``instance_name`` differs."""
     _refuse(_catalogue_argument(instances))
@@ -582,17 +855,21 @@ def _target_labels(entry: Instance) -> dict[str, str]:
         labels["instance"] = entry["instance"]
     if entry["exporter_address"]:
         labels["__exporter__"] = entry["exporter_address"]
-    return labels | entry["labels"]
+    return labels | _param_labels(entry) | entry["labels"]
+
+
+def _param_labels(entry: Instance) -> dict[str, str]:
+    return {f"__param_{key}": value for key, value in entry["params"].items()}
 
 
 def scrape_configs(instances: Sequence[Instance]) -> list[dict[str, Any]]:
     """One scrape job for each service; settings that are Prometheus' defaults are left out."""
     _refuse(_catalogue_argument(instances))
     first_of = {entry["service"]: entry for entry in reversed(instances)}
-    return [_scrape_config(first_of[service]) for service in sorted(first_of)]
+    return [_scrape_config(first_of[service], instances) for service in sorted(first_of)]
 
 
-def _scrape_config(entry: Instance) -> dict[str, Any]:
+def _scrape_config(entry: Instance, instances: Sequence[Instance]) -> dict[str, Any]:
     job: dict[str, Any] = {
         "job_name": entry["service"],
         "scrape_interval": entry["interval"],
@@ -603,13 +880,18 @@ def _scrape_config(entry: Instance) -> dict[str, Any]:
     if entry["scheme"] != "http":
         job["scheme"] = entry["scheme"]
     job |= entry["security"]
-    if entry["sample_limit"]:
-        job["sample_limit"] = entry["sample_limit"]
+    job |= entry["limits"]
     job["file_sd_configs"] = [dict(FILE_SD, files=list(FILE_SD["files"]))]
     job["relabel_configs"] = [{"source_labels": ["service"], "regex": entry["service"], "action": "keep"}]
+    if entry["discovery"]:
+        job["http_sd_configs"] = [{"url": entry["discovery"], "refresh_interval": DISCOVERY_INTERVAL}]
+        job["relabel_configs"] = [*_discovered(entry, instances, job["relabel_configs"])]
     if entry["exporter"]:
+        target = {"source_labels": ["__address__"], "target_label": "__param_target"}
+        if entry["url_begins"]:
+            target["replacement"] = f"{entry['url_begins']}$1"
         job["relabel_configs"] += [
-            {"source_labels": ["__address__"], "target_label": "__param_target"},
+            target,
             # Only where targets.yml sets no instance.
             {"source_labels": ["instance", "__address__"], "regex": ";(.+)", "target_label": "instance"},
             {"source_labels": ["__exporter__"], "target_label": "__address__"},
@@ -617,6 +899,33 @@ def _scrape_config(entry: Instance) -> dict[str, Any]:
     if entry["metric_relabel_configs"]:
         job["metric_relabel_configs"] = entry["metric_relabel_configs"]
     return job
+
+
+def _discovered(
+    entry: Instance, instances: Iterable[Instance], keep: Iterable[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    """Rules that give a node, which the discovery tells as ``redis://address:port``, the labels of an instance."""
+    written = [seed["address"] for seed in instances if seed["service"] == entry["service"]]
+    yield {"source_labels": ["__meta_url"], "regex": ".+", "target_label": "service", "replacement": entry["service"]}
+    yield from keep
+    seeds = "|".join(re.escape(address) for address in sorted(written))
+    yield {"source_labels": ["__meta_url", "__address__"], "regex": f".+;rediss?://({seeds})", "action": "drop"}
+    yield {"source_labels": ["__address__"], "regex": "rediss?://(.+)", "target_label": "__address__"}
+    yield {"source_labels": ["instance_name", "__address__"], "regex": ";(.+)", "target_label": "instance_name"}
+    for address, host in sorted(_hosts_by_address(instances).items()):
+        regex = f";{re.escape(address)}:.+"
+        yield {"source_labels": ["host", "__address__"], "regex": regex, "target_label": "host", "replacement": host}
+    for name, value in {"__exporter__": entry["exporter_address"], **_param_labels(entry)}.items():
+        yield {"source_labels": [name], "regex": "^$", "target_label": name, "replacement": value}
+
+
+def _hosts_by_address(instances: Iterable[Instance]) -> dict[str, str]:
+    parsed = [
+        (endpoint(entry["address"]), entry["host"])
+        for entry in instances
+        if not entry["exporter"] or entry["discovery"]
+    ]
+    return {where[0]: host for where, host in parsed if where and host and _is_ipv4(where[0])}
 
 
 def expected_targets(instances: Sequence[Instance]) -> list[list[str]]:
@@ -633,7 +942,8 @@ def exporter_hosts(
     where: set[str] = set()
     for settings in services.values():
         for instance in settings["instances"] if settings.get("exporter") == exporter else ():
-            where.update([instance["host"]] if instance.get("host") else prometheus_hosts)
+            beside = instance.get("host") and not _is_cluster(settings)
+            where.update([instance["host"]] if beside else prometheus_hosts)
     return sorted(where)
 
 
@@ -645,6 +955,23 @@ def memory_limits(services: Mapping[str, Any]) -> list[dict[str, Any]]:
         for service, settings in sorted(services.items())
         if settings.get("memory_limit") is not None
     ]
+
+
+def contract_services(services: Mapping[str, Any]) -> dict[str, str]:
+    """The contract of each service that states one."""
+    _refuse(_findings(services, None, None))
+    return {name: settings["contract"] for name, settings in sorted(services.items()) if settings.get("contract")}
+
+
+def clickhouse_ports(services: Mapping[str, Any]) -> dict[str, int]:
+    """Port of the metrics of each inventory host's ClickHouse; who lives elsewhere is not ours to configure."""
+    _refuse(_findings(services, None, None))
+    return {
+        instance["host"]: (endpoint(instance["target"]) or ("", 0))[1]
+        for settings in services.values()
+        for instance in settings["instances"]
+        if settings.get("clickhouse") and instance.get("host")
+    }
 
 
 def _catalogue_argument(instances: object) -> Iterator[str]:
@@ -676,10 +1003,14 @@ class FilterModule:
             for function in (
                 catalogue,
                 catalogue_findings,
+                clickhouse_ports,
+                contract_services,
                 duration_seconds,
                 expected_targets,
                 exporter_hosts,
                 memory_limits,
+                redis_cluster,
+                redis_passwords,
                 scrape_authorities,
                 scrape_configs,
                 scrape_secrets,

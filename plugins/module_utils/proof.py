@@ -7,7 +7,8 @@ A probe is a mapping with a ``url`` and at most one question about what the URL 
   of that name and labels is there, and has that value, or a time after the action (seconds since the epoch; asked
   only when there was an action);
 - ``rows`` ``{at, keys, equal}`` about JSON: the list found at the dotted path ``at`` (lists on the way are
-  flattened), reduced to ``keys`` (dotted paths too), equals ``equal`` in any order;
+  flattened), reduced to ``keys`` (dotted paths too), equals ``equal`` in any order; with ``having``, a dotted path too,
+  only items that have something there count;
 - ``certificate`` about what a ``tls://host:port`` URL answers, which is the certificate that is presented: it is the
   first one in that file.
 """
@@ -59,6 +60,7 @@ PROBES: dict[str, Any] = {
                 "at": {"type": "str", "required": True},
                 "keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
                 "equal": {"type": "list", "elements": "list", "required": True},
+                "having": {"type": "str"},
             },
         },
         "certificate": {"type": "path"},
@@ -184,7 +186,8 @@ def _check_rows(rows: Mapping[str, Any], body: str) -> str | None:
         document = json.loads(body)
     except ValueError:
         return "is not JSON"
-    found = [[_text(walk(item, key)) for key in rows["keys"]] for item in walk(document, rows["at"])]
+    items = [item for item in walk(document, rows["at"]) if not rows.get("having") or walk(item, rows["having"])]
+    found = [[_text(walk(item, key)) for key in rows["keys"]] for item in items]
     missing, extra = _difference(rows["equal"], found), _difference(found, rows["equal"])
     if not missing and not extra:
         return None

@@ -128,6 +128,11 @@ options:
         description: The variables to mend when the command's words name no file.
         type: str
         default: ""
+      harmless:
+        description: Lines that the command may print although they have the word warning in them.
+        type: list
+        elements: str
+        default: []
   proof:
     description: What must hold for the generation to be in force; each probe asks one question about a URL's answer.
     type: list
@@ -322,6 +327,7 @@ ARGUMENTS: dict[str, Any] = {
         "options": {
             "command": {"type": "list", "elements": "str", "required": True},
             "source": {"type": "str", "default": ""},
+            "harmless": {"type": "list", "elements": "str", "default": []},
         },
     },
     "proof": PROBES,
@@ -384,7 +390,7 @@ def declaration(params: dict[str, Any], account: Account) -> Declaration:
         ),
         contents=contents,
         sources=sources,
-        checks=[Check(check["command"], check["source"]) for check in params["checks"]],
+        checks=[Check(**check) for check in params["checks"]],
         archive=release["archive"] if release else "",
         account=account,
         keep=params["keep"],

@@ -54,19 +54,22 @@ def test_lab_derives_as_production_does() -> None:
 def test_production_scrapes_what_the_requirements_list() -> None:
     own = [["node", f"{host}:9100"] for host in ("app1", "db1", "mon1")]
     own += [["prometheus", "mon1:9090"], ["redis_exporter", "app1:9121"]]
-    assert value("prometheus_expected_targets", "-i", str(PROD)) == sorted(
-        [
-            ["redis", "redis-trade-state:6379"],
-            ["redis", "redis-instance-state:6380"],
-            ["redis", "redis-signal-stream:6381"],
-            ["redis", "redis-result-stream:6382"],
-            ["duckdb", "app1:1234"],
-            ["clickhouse", "clickhouse-node:8123"],
-            ["backend", "backend:8000"],
-            ["rust-trade-engine", "trade-engine:9000"],
-            *own,
-        ]
-    )
+    own += [["alertmanager", "mon1:9093"], ["blackbox_exporter", "mon1:9115"]]
+    services = [
+        ["redis", "redis-trade-state:6379"],
+        ["redis", "redis-instance-state:6380"],
+        ["redis", "redis-signal-stream:6381"],
+        ["redis", "redis-result-stream:6382"],
+        ["duckdb", "app1:1234"],
+        ["clickhouse", "clickhouse-node:8123"],
+        ["backend", "backend:8000"],
+        ["rust-trade-engine", "trade-engine:9000"],
+    ]
+    # Each host, each service's port, and each certificate of the stack's own.
+    probes = [["host", host] for host in ("app1", "db1", "mon1")]
+    probes += [["probe", instance] for _, instance in services]
+    probes += [["probe", instance] for job, instance in own if job in ("node", "redis_exporter")]
+    assert value("prometheus_expected_targets", "-i", str(PROD)) == sorted([*services, *own, *probes])
 
 
 def test_production_scrapes_as_often_as_the_requirements_say() -> None:
@@ -101,6 +104,9 @@ def test_a_prometheus_host_is_closed_but_for_ssh_and_its_like() -> None:
         ("node_exporter", 9100, "192.0.2.10"),
         ("prometheus", 9090, "192.0.2.10"),
         ("prometheus", 9090, "nobody"),
+        ("alertmanager", 9093, "192.0.2.10"),
+        ("alertmanager", 9093, "nobody"),
+        ("alertmanager_cluster", 9094, "192.0.2.10"),
         ("ssh", 22, "0.0.0.0/0"),
         ("ssh", 22, "::/0"),
         ("https", 443, "nobody"),
@@ -108,11 +114,39 @@ def test_a_prometheus_host_is_closed_but_for_ssh_and_its_like() -> None:
     assert value("firewall_policy", "-i", str(PROD)) == "drop"
 
 
+def test_a_client_beyond_the_prometheus_hosts_is_let_in_by_address_and_by_name() -> None:
+    client = json.dumps({"prometheus_clients": ["192.0.2.20"], "prometheus_client_names": ["app1"]})
+    assert {("alertmanager", 9093, "192.0.2.20"), ("prometheus", 9090, "192.0.2.20")} <= allowed("mon1", "-e", client)
+    assert value("alertmanager_tls.clients", "-i", str(PROD), "-e", client) == ["mon1", "app1"]
+    assert value("prometheus_alertmanagers", "-i", str(PROD), "-e", client) == ["192.0.2.10:9093"]
+
+
+def test_several_prometheus_hosts_tell_every_alertmanager_which_are_one_cluster(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("prometheus: {hosts: {app1: }}\n", encoding="utf-8")
+    both = ("-i", str(PROD), "-i", str(tmp_path / "hosts.yml"))
+    assert value("prometheus_alertmanagers", *both) == ["192.0.2.10:9093", "192.0.2.20:9093"]
+    assert value("alertmanager_peers", *both) == ["192.0.2.20:9094"]
+    assert value("prometheus_alertmanagers", "-i", str(PROD)) == ["127.0.0.1:9093"]
+
+
 def test_what_preflight_looks_at_is_that_of_all_hosts() -> None:
     inspected = {entry["port"] for entry in value("preflight_allow", "-i", str(PROD), "--limit", "db1", host="db1")}
-    assert inspected == {22, 443, 9090, 9100, 9121}
+    assert inspected == {22, 443, 9090, 9093, 9094, 9100, 9121, 9125}
     assert value("preflight_ports", "-i", str(PROD))["app1"] == {"node_exporter": 9100, "redis_exporter": 9121}
     assert value("preflight_allow", "-i", str(PROD), "-e", "firewall_state=absent") == []
+
+
+def test_a_port_that_clickhouse_opens_for_us_is_open_to_prometheus_only_and_its_own_is_left_alone() -> None:
+    def of_clickhouse(*more: str) -> tuple[int, list[int]]:
+        allow = value("firewall_allow", "-i", str(PROD), *more, host="db1")
+        ports = [entry["port"] for entry in allow if entry["name"] == "clickhouse_metrics"]
+        return value("clickhouse_metrics_port", "-i", str(PROD), *more, host="db1"), ports
+
+    moved = {"host": "db1", "name": "c", "target": "clickhouse-node:9363"}
+    services = {"clickhouse": {"scrape_interval": "5s", "clickhouse": True, "instances": [moved]}}
+    assert of_clickhouse() == (8123, [])
+    assert of_clickhouse("-e", json.dumps({"monitored_services": services})) == (9363, [9363])
+    assert value("clickhouse_metrics_state", "-i", str(PROD), host="app1") == "absent"
 
 
 def test_lab_needs_only_the_hosts_that_the_lab_has(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def nothing_is_missed(mon1: Host) -> Iterator[None]:
         assert query(host, f"min_over_time(up[{seconds}s]) < 1") == []
         # One second's scrapes; a window of n seconds holds n - 1 to n + 1 of them.
         assert query(host, f"count_over_time(up[{seconds}s]) < {seconds - 1}") == []
-        assert len(query(host, f"count_over_time(up[{seconds}s])")) == 10
+        assert len(query(host, f"count_over_time(up[{seconds}s])")) == 24
 
 
 # --- Who is served

@@ -19,6 +19,16 @@ from tests.hosts import Play, Run, address, eventually, lab, lab_name, on, page,
 REDIS = {"redis-trade-state:6379", "redis-instance-state:6380", "redis-signal-stream:6381", "redis-result-stream:6382"}
 
 
+# The rest of the requirements' systems, as they name them; job and instance.
+TRADING = {
+    "duckdb app1:1234",
+    "clickhouse clickhouse-node:8123",
+    "backend backend:8000",
+    "rust-trade-engine trade-engine:9000",
+}
+INTERVALS = {"redis": 1, "duckdb": 5, "clickhouse": 5, "backend": 1, "rust-trade-engine": 1}
+
+
 def api(host: Host, path: str, **query: str) -> Any:
     answer = page(host, f"https://127.0.0.1:9090/api/v1/{path}?{urlencode(query)}")
     return json.loads(answer)["data"] if answer else None
@@ -35,16 +45,56 @@ def firing(host: Host) -> set[tuple[str, str]]:
     return {(a["labels"]["alertname"], a["labels"].get("instance", "")) for a in alerts if a["state"] == "firing"}
 
 
-def test_every_host_and_every_redis_is_up(mon1: Host) -> None:
-    wanted = {f"redis {instance}" for instance in REDIS} | {
-        f"node {host}:9100" for host in ("app1", "app2", "mon1", "mon2")
-    }
+def test_every_host_and_every_system_of_the_requirements_is_up(mon1: Host) -> None:
+    wanted = (
+        {f"redis {instance}" for instance in REDIS}
+        | TRADING
+        | {f"node {host}:9100" for host in ("app1", "app2", "mon1", "mon2")}
+    )
     wanted |= {"prometheus mon1:9090", "prometheus mon2:9090", "redis_exporter app1:9121"}
+    wanted |= {"alertmanager mon1:9093", "alertmanager mon2:9093"}
+    probes = {f"probe {name.split()[1]}" for name in wanted}  # a port, or a certificate
+    probes |= {f"host {host}" for host in ("app1", "app2", "mon1", "mon2")}
+    wanted |= probes | {"blackbox_exporter mon1:9115"}
     assert eventually(lambda: targets(mon1) == dict.fromkeys(wanted, "up"), 20), targets(mon1)
     shown = {
         result["metric"]["instance"]: result["value"][1] for result in api(mon1, "query", query="redis_up")["result"]
     }
     assert shown == dict.fromkeys(REDIS, "1")
+    succeeded = "probe_success == 1"
+    assert eventually(lambda: len(api(mon1, "query", query=succeeded)["result"]) == len(probes), 20), targets(mon1)
+
+
+def test_the_requirements_systems_carry_their_labels_and_are_asked_as_often_as_they_say(mon1: Host) -> None:
+    shown = [
+        target
+        for target in api(mon1, "targets", state="active")["activeTargets"]
+        if target["labels"]["job"] in INTERVALS
+    ]
+    assert len(shown) == len(REDIS) + len(TRADING)
+    for target in shown:
+        labels = target["labels"]
+        assert labels["service"] == labels["job"]
+        assert target["scrapeInterval"] == f"{INTERVALS[labels['job']]}s"
+        assert labels["host"] == "app1"
+        assert labels["instance_name"]
+
+
+def test_the_trading_system_is_alive_and_keeps_its_contract(mon1: Host) -> None:
+    moving = ("sync_rows_total", "trade_orders_total", "ClickHouseProfileEvents_InsertedRows")
+    for name in moving:
+        assert eventually(lambda name=name: api(mon1, "query", query=f"sum(rate({name}[20s])) > 1")["result"], 30), name
+    assert eventually(lambda: api(mon1, "query", query='duckdb_table_rows{table="trades"} > 0')["result"], 20)
+    run = run_playbook("--tags", "contract", playbook="playbooks/verify.yml")
+    assert run.code == 0, run.output
+    assert "backend keeps the contract backend" in run.output
+
+
+def test_a_developer_is_told_what_the_contract_lacks() -> None:
+    wrong = {"backend": "trade_engine"}
+    run = run_playbook("--tags", "contract", playbook="playbooks/verify.yml", prometheus_contracts=wrong)
+    assert run.code != 0
+    assert "backend:8000  trade_orders_total           is missing: expose it as a counter" in run.output
 
 
 def scrapes(host: Host) -> dict[str, int]:
@@ -142,7 +192,9 @@ def test_a_new_target_is_scraped_by_both_when_the_run_ends(play: Play, mon1: Hos
 @pytest.mark.once
 def test_an_exporter_leaves_a_host_that_has_no_redis_any_more(play: Play, app1: Host, restored: None) -> None:  # noqa: ARG001
     assert "redis_exporter_build_info" in page(app1, f"https://{address(app1)}:9121/metrics")
-    assert play("--limit", "app1", monitored_services={}).changed == 2  # the firewall leaves its port alone too
+    assert (
+        play("--limit", "app1", monitored_services={}).changed == 3
+    )  # the firewall leaves its port alone, and ClickHouse
     assert unit(app1, "redis_exporter", "LoadState", "ActiveState") == {
         "LoadState": "not-found",
         "ActiveState": "inactive",
@@ -155,9 +207,9 @@ def test_an_exporter_leaves_a_host_that_has_no_redis_any_more(play: Play, app1: 
 @pytest.mark.once
 def test_a_user_who_is_not_root_runs_the_site_with_sudo(play: Play) -> None:
     gone = play("--become", "--limit", "app1", ansible_user="deploy", monitored_services={})
-    assert (gone.code, gone.changed) == (0, 2), gone.output
+    assert (gone.code, gone.changed) == (0, 3), gone.output
     back = play("--become", ansible_user="deploy")
-    assert (back.code, back.recap["app1"]["changed"]) == (0, 2), back.output
+    assert (back.code, back.recap["app1"]["changed"]) == (0, 3), back.output
     again = play("--become", ansible_user="deploy")
     assert (again.code, again.changed) == (0, 0), again.output
 
@@ -218,16 +270,16 @@ def nmap() -> None:
         on(name).check_output("apt-get update -q && apt-get install -yq --no-install-recommends nmap")
 
 
-REDIS_PORTS = {6379, 6380, 6381, 6382}
+TRADING_PORTS = {6379, 6380, 6381, 6382, 1234, 8000, 8123, 9000}
 
 
 @pytest.mark.parametrize(
     ("source", "target", "reached"),
     [
         ("app2", "mon1", set()),  # SSH is for the controller only, here
-        ("app2", "app1", {22} | REDIS_PORTS),  # what was open before; of ours nothing
-        ("mon1", "app1", {22, 9100, 9121} | REDIS_PORTS),
-        ("mon1", "mon2", {9090, 9100}),
+        ("app2", "app1", {22} | TRADING_PORTS),  # what was open before; of ours nothing
+        ("mon1", "app1", {22, 9100, 9121} | TRADING_PORTS),
+        ("mon1", "mon2", {9090, 9093, 9094, 9100}),
         ("mon1", "app2", {22, 9100}),
     ],
 )

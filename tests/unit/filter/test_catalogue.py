@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from typing import Any
 
 import pytest
@@ -89,6 +90,12 @@ def test_exporter_asks_its_own_localhost() -> None:
     assert (entry["address"], entry["instance"]) == ("localhost:6379", "app1:6379")
 
 
+def test_an_own_service_is_where_it_says() -> None:
+    assert complete({}, own={"duckdb_exporter": {"port": 9125, "scrape_interval": "15s", "hosts": []}}) == []
+    there = complete({}, own={"duckdb_exporter": {"port": 9125, "scrape_interval": "15s", "hosts": ["db1"]}})
+    assert [entry["host"] for entry in there] == ["db1"]
+
+
 def test_own_services_are_added_without_being_listed() -> None:
     entries = complete({"redis": service("redis:6379", exporter="redis_exporter")}, own=OWN)
     assert [(e["service"], e["address"], e["instance"]) for e in entries if e["service"] != "redis"] == [
@@ -135,8 +142,22 @@ def test_plain_job_is_minimal() -> None:
 
 
 def test_settings_of_a_service_reach_its_job() -> None:
-    settings = {"scrape_timeout": "700ms", "metrics_path": "/m", "scheme": "https", "sample_limit": 7}
+    settings = {"scrape_timeout": "700ms", "metrics_path": "/m", "scheme": "https", "sample_limit": 7, "label_limit": 8}
     assert job({"a": service("a:1", **settings)}).items() >= settings.items()
+
+
+@pytest.mark.parametrize(("written", "rendered"), [("2MB", "2000000B"), ("1MiB", "1048576B"), (100, "100B")])
+def test_a_size_limit_is_bytes_because_prometheus_counts_mb_otherwise(written: Any, rendered: str) -> None:
+    assert job({"a": service("a:1", body_size_limit=written)})["body_size_limit"] == rendered
+
+
+def test_contracts_by_service() -> None:
+    services = {
+        "b": service("b:1", contract="backend"),
+        "a": service("a:1"),
+        "e": service("e:1", contract="trade_engine"),
+    }
+    assert subject.contract_services(services) == {"b": "backend", "e": "trade_engine"}
 
 
 @pytest.mark.parametrize(
@@ -276,6 +297,202 @@ def test_targets_name_service_and_instance_and_what_differs() -> None:
     ]
 
 
+# --- What is probed
+
+PROBES = {
+    "port": 9115,
+    "host": "icmp",
+    "host_interval": "1s",
+    "interval": "15s",
+    "ssh_ports": {"mon1": 22, "app1": 2222, "db1": 22},
+}
+SITE_TLS = {"scheme": "https", "tls": {"ca": "site", "client_certificate": True}}
+
+
+def probed(services: dict[str, Any], own: dict[str, Any] | None = None, **changes: Any) -> list[subject.Instance]:
+    return subject.catalogue(services, HOSTS, "mon1", EXPORTERS, own or {}, TLS, PROBES | changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "addresses"),
+    [
+        ("icmp", "icmp", ["192.0.2.20", "2001:db8::30", "192.0.2.10"]),
+        ("tcp", "tcp_connect", ["192.0.2.20:2222", "[2001:db8::30]:22", "192.0.2.10:22"]),
+    ],
+)
+def test_every_host_is_probed_each_second(kind: str, module: str, addresses: list[str]) -> None:
+    entries = probed({}, host=kind)
+    assert subject.scrape_targets(entries) == [
+        {
+            "targets": [address],
+            "labels": {
+                "service": "host",
+                "instance_name": host,
+                "host": host,
+                "instance": host,
+                "__exporter__": "localhost:9115",
+                "__param_module": module,
+            },
+        }
+        for host, address in zip(("app1", "db1", "mon1"), addresses, strict=True)
+    ]
+    (config,) = subject.scrape_configs(entries)
+    shown = {key: config[key] for key in ("metrics_path", "scrape_interval", "scrape_timeout")}
+    assert shown == {"metrics_path": "/probe", "scrape_interval": "1s", "scrape_timeout": "900ms"}
+    assert "scheme" not in config
+    assert subject.expected_targets(entries) == [["host", "app1"], ["host", "db1"], ["host", "mon1"]]
+
+
+REDIS = {"exporter": "redis_exporter"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "module", "address"),
+    [
+        ({}, "a:1", "tcp_connect", "a:1"),
+        ({}, "localhost:1", "tcp_connect", "192.0.2.20:1"),
+        ({"probe": "none"}, "a:1", None, None),
+        ({"probe": "http"}, "a:1", "http_2xx", "a:1"),
+        ({"scheme": "https"}, "a:1", "tls_expiry", "a:1"),
+        ({"scheme": "https", "tls": {"ca": "site"}}, "a:1", "tls_connect", "a:1"),
+        ({"scheme": "https", "probe": "tcp"}, "a:1", "tcp_connect", "a:1"),
+        (REDIS, "a:1", "tcp_connect", "a:1"),
+        (REDIS, "localhost:1", None, None),  # the exporter beside it reaches it; who else does, nobody has said
+        (REDIS | {"probe": "tcp"}, "localhost:1", "tcp_connect", "192.0.2.20:1"),
+        (REDIS | {"redis": {"tls": True}}, "a:1", "tls_connect", "a:1"),
+    ],
+)
+def test_each_port_is_probed_as_it_makes_sense(
+    settings: dict[str, Any], target: str, module: str | None, address: str | None
+) -> None:
+    entries = [entry for entry in probed({"a": service(target, **settings)}) if entry["service"] == "probe"]
+    assert [(entry["params"]["module"], entry["address"]) for entry in entries] == (
+        [(module, address)] if module else []
+    )
+    for entry in entries:
+        assert entry["labels"] == {"probed_service": "a"}
+        assert (entry["name"], entry["host"]) == ("i0", "app1")
+        assert entry["instance"] == target.replace("localhost", "app1")
+
+
+def test_each_certificate_of_the_stack_is_probed_and_what_is_in_clear_is_not() -> None:
+    own = {name: settings | SITE_TLS for name, settings in OWN.items()}
+    own["blackbox_exporter"] = {"port": 9115, "scrape_interval": "15s", "hosts": ["mon1"]}
+    entries = [entry for entry in probed({}, own) if entry["service"] == "probe"]
+    assert {entry["params"]["module"] for entry in entries} == {"tls_connect"}
+    assert sorted(entry["instance"] for entry in entries) == ["app1:9100", "db1:9100", "mon1:9090", "mon1:9100"]
+
+
+def test_one_instance_in_two_services_is_probed_for_both() -> None:
+    entries = probed({"b": service("x:1"), "a": service("x:1")})
+    assert subject.expected_targets(entries)[-2:] == [["probe", "x:1"], ["probe", "x:1"]]
+    labels = [group["labels"] for group in subject.scrape_targets(entries) if group["labels"]["service"] == "probe"]
+    assert [label["probed_service"] for label in labels] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"host": "ping"}, "monitoring_host_probe is 'ping': write icmp or tcp"),
+        ({"host_interval": "1"}, "monitoring_host_probe_interval is '1': write a duration above zero"),
+        ({"interval": None}, "monitoring_probe_interval is missing: write a duration"),
+        ({"port": 0}, "probes.port of the filter catalogue is 0"),
+    ],
+)
+def test_how_to_probe_is_refused_by_the_variable_to_mend(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(AnsibleFilterError) as refusal:
+        probed({}, **changes)
+    assert str(refusal.value).startswith(told)
+    (finding,) = subject.catalogue_findings({}, HOSTS, EXPORTERS, PROBES | changes)
+    assert finding.startswith(told)
+
+
+# --- Redis
+
+
+def redis(*targets: str, **settings: Any) -> dict[str, Any]:
+    return service(*targets, exporter="redis_exporter", **settings)
+
+
+def test_streams_of_the_service_and_of_the_instance_are_asked_for_by_key() -> None:
+    services = {"redis": redis("r:1", "r:2", streams=["all"])}
+    services["redis"]["instances"][1]["streams"] = ["orders:new", "a=b"]
+    asked = [group["labels"]["__param_check-single-streams"] for group in subject.scrape_targets(complete(services))]
+    assert asked == ["all", "all,orders:new,a%3Db"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "begins"),
+    [
+        ({"password": CANARY}, "redis://"),
+        ({"username": "monitor", "password": CANARY}, "redis://monitor@"),
+        ({"tls": True}, "rediss://"),
+        ({"username": "monitor", "password": CANARY, "tls": True}, "rediss://monitor@"),
+    ],
+)
+def test_the_exporter_is_asked_with_the_account_and_finds_its_password(settings: dict[str, Any], begins: str) -> None:
+    services = {"redis": redis("r:1", redis=settings), "plain": redis("p:1")}
+    entries = complete(services)
+    config = {job_of["job_name"]: job_of for job_of in subject.scrape_configs(entries)}
+    (rule,) = [rule for rule in config["redis"]["relabel_configs"] if rule.get("target_label") == "__param_target"]
+    assert rule["replacement"] == f"{begins}$1"
+    assert "replacement" not in str(config["plain"])
+    assert CANARY not in str(entries)
+    passwords = {f"{begins}r:1": CANARY} if "password" in settings else {}
+    assert subject.redis_passwords(services, "app1", ["mon1"]) == passwords
+    assert subject.redis_passwords(services, "db1", ["mon1"]) == {}
+
+
+CLUSTER = redis("192.0.2.20:7001", "192.0.2.99:7001", cluster=True, redis={"username": "m", "password": CANARY})
+
+
+def test_a_clusters_seeds_are_targets_that_the_prometheus_host_asks() -> None:
+    entries = subject.catalogue({"c": CLUSTER}, HOSTS, "mon1", EXPORTERS, OWN, TLS, discovery="http://localhost:1/x")
+    seeds = [entry for entry in entries if entry["service"] == "c"]
+    assert {entry["exporter_address"] for entry in seeds} == {"192.0.2.10:9121"}
+    assert subject.exporter_hosts({"c": CLUSTER}, "redis_exporter", HOSTS, ["mon1", "db1"]) == ["db1", "mon1"]
+    assert subject.redis_cluster({"c": CLUSTER}) == "redis://m@192.0.2.20:7001"
+    assert subject.redis_cluster({"plain": redis("r:1")}) == ""
+    assert len(subject.redis_passwords({"c": CLUSTER}, "mon1", ["mon1"])) == 2
+    assert subject.redis_passwords({"c": CLUSTER}, "app1", ["mon1"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        ("redis://192.0.2.20:7001", None),  # a seed, which is there already
+        ("redis://192.0.2.20:7002", {"instance": "192.0.2.20:7002", "host": "app1"}),
+        ("rediss://198.51.100.1:7001", {"instance": "198.51.100.1:7001"}),
+    ],
+)
+def test_a_discovered_node_gets_the_labels_of_an_instance(told: str, seen: dict[str, str] | None) -> None:
+    entries = subject.catalogue({"c": CLUSTER}, HOSTS, "mon1", EXPORTERS, OWN, TLS, discovery="http://localhost:1/x")
+    (config,) = [config for config in subject.scrape_configs(entries) if config["job_name"] == "c"]
+    assert config["http_sd_configs"] == [{"url": "http://localhost:1/x", "refresh_interval": "5s"}]
+    labels = relabel_as_prometheus_does({"__address__": told, "__meta_url": "http://localhost:1/x"}, config)
+    if seen is None:
+        assert labels is None
+        return
+    assert labels is not None
+    shown = {name: value for name, value in labels.items() if value and not name.startswith("__")}
+    assert shown == {"service": "c", "instance_name": seen["instance"], **seen}
+    assert labels["__address__"] == "192.0.2.10:9121"
+    assert labels["__param_target"] == f"redis://m@{seen['instance']}"
+
+
+def relabel_as_prometheus_does(labels: dict[str, str], config: dict[str, Any]) -> dict[str, str] | None:
+    for rule in config["relabel_configs"]:
+        value = ";".join(labels.get(name, "") for name in rule["source_labels"])
+        match = re.fullmatch(rule.get("regex", "(.*)"), value)
+        action = rule.get("action", "replace")
+        if action != "replace":
+            if (match is None) == (action == "keep"):
+                return None
+        elif match:
+            labels = labels | {rule["target_label"]: match.expand(rule.get("replacement", "$1").replace("$1", r"\1"))}
+    return labels
+
+
 def test_expected_targets_are_jobs_and_instance_labels() -> None:
     entries = complete({"b": service("localhost:2"), "a": service("z:1", "a:1")})
     assert subject.expected_targets(entries) == [["a", "a:1"], ["a", "z:1"], ["b", "app1:2"]]
@@ -403,6 +620,14 @@ MISTAKES: list[tuple[object, str]] = [
     ({"a": service("a:1", memory_limit="1G")}, "memory_limit is '1G': write a size above zero, for example 1GiB"),
     ({"a": service("a:1", memory_limit=True)}, "memory_limit is True: write a size"),
     ({"a": service("a:1", sample_limit=0)}, "sample_limit is 0: write a number above zero"),
+    ({"a": service("a:1", clickhouse="yes")}, "clickhouse is 'yes': write true or false"),
+    ({"a": service("a:1", label_limit="9")}, "label_limit is '9': write a number above zero"),
+    ({"a": service("a:1", body_size_limit="1G")}, "body_size_limit is '1G': write a size above zero, for example 20MB"),
+    (
+        {"a": service("a:1", contract="trade-engine")},
+        "contract is 'trade-engine': known are: backend, trade_engine; did",
+    ),
+    ({"a": service("a:1", contract=["backend"])}, "contract is ['backend']: known are: backend, trade_engine"),
     ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": "x"}])}, "labels is 'x': write a mapping"),
     ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": {"a-b": "x"}}])}, "labels.a-b is no label name"),
     ({"a": service(instances=[{"name": "a", "target": "a:1", "labels": {"__a": "x"}}])}, "labels.__a is no label name"),
@@ -414,6 +639,40 @@ MISTAKES: list[tuple[object, str]] = [
     ({"node": service("a:1")}, "monitored_services.node is a name that the stack uses itself: choose another"),
     ({"prometheus": service("a:1")}, "monitored_services.prometheus is a name that the stack uses"),
     ({"redis_exporter": service("a:1")}, "monitored_services.redis_exporter is a name that the stack uses"),
+    *[
+        ({name: service("a:1")}, f"monitored_services.{name} is a name that the stack uses itself: choose another")
+        for name in ("host", "probe", "alertmanager", "blackbox_exporter", "duckdb_exporter")
+    ],
+    ({"a": service("a:1", probe="ping")}, "monitored_services.a.probe is 'ping': write one of none, tcp, http, tls"),
+    ({"a": secure(probe="http")}, "monitored_services.a.probe is 'http': write tls: the service speaks https"),
+    *[
+        ({"a": service("a:1", **{key: value})}, f"a.{key} is of no use without exporter: redis_exporter: add that, or")
+        for key, value in (("redis", {}), ("streams", ["s"]), ("cluster", True))
+    ],
+    (
+        {"a": service(instances=[{"name": "a", "target": "a:1", "streams": ["s"]}])},
+        "a.instances[0].streams is of no use without exporter: redis_exporter",
+    ),
+    ({"a": redis("a:1", streams="s")}, "monitored_services.a.streams is 's': write a list of the streams' keys"),
+    ({"a": redis("a:1", streams=["a,b"])}, "monitored_services.a.streams is ['a,b']: write a list of the streams'"),
+    ({"a": redis("a:1", redis="x")}, "monitored_services.a.redis is no mapping: write some of username, password, tls"),
+    ({"a": redis("a:1", redis={"usr": "x"})}, "monitored_services.a.redis.usr is not known"),
+    ({"a": redis("a:1", redis={"username": "x"})}, "a.redis.password is missing, no text or has white space"),
+    ({"a": redis("a:1", redis={"username": "x@y", "password": "p"})}, "a.redis.username is no name: use letters"),
+    ({"a": redis("a:1", redis={"tls": "yes"})}, "monitored_services.a.redis.tls is 'yes': write true or false"),
+    ({"a": redis("a:1", cluster="yes")}, "monitored_services.a.cluster is 'yes': write true or false"),
+    (
+        {"a": redis("a:1", cluster=True)},
+        "monitored_services.a.instances[0].target is 'a:1': write the address and port that CLUSTER NODES shows",
+    ),
+    (
+        {"a": redis("127.0.0.1:1", cluster=True)},
+        "instances[0].target is '127.0.0.1:1': write the address and port that",
+    ),
+    (
+        {"a": redis("192.0.2.1:1", cluster=True), "b": redis("192.0.2.2:1", cluster=True)},
+        "monitored_services.b.cluster is one too many: a has it already",
+    ),
     ({"a.*": service("a:1")}, "monitored_services.a.* is no service name: use letters"),
     ({1: service("a:1")}, "monitored_services.1 is no service name: use letters"),
 ]
@@ -459,6 +718,9 @@ def test_no_finding_shows_a_secret_whatever_is_wrong(value: Any, scheme: str | N
         {"basic_auth": {"username": value, "password": value}},
         {"basic_auth": {"password": value, "passwort": value}},
         {"bearer_tokn": value},
+        {"redis": value},
+        {"redis": {"password": value, "passwort": value}},
+        {"redis": {"username": value, "password": value}},
         {"tls": {"ca": key}},
         {"tls": {"ca": f"-----BEGIN CERTIFICATE-----{CANARY}"}},
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import artifacts, debian, inventory, upstream
+from lab import artifacts, debian, duckdb_archive, inventory, upstream
 from lab.common import Paths, Progress
 from lab.upstream import NotAvailableError
 
@@ -93,6 +93,33 @@ def test_an_archive_that_does_not_fit_its_pin_is_never_served(
     assert f"pinned is {PIN}" in origins(rows)["grafana"]
     assert not list(paths.artifacts.glob("grafana*"))
     assert not list(paths.artifacts.glob(".*.part"))
+
+
+def test_our_own_is_built_from_the_checkout_and_anew_when_that_changes(
+    repository: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_role(repository, "duckdb_exporter", "2.0", PIN)
+    use(monkeypatch, delivers(GOOD))
+    for sources in ("first", "second", "second"):
+        monkeypatch.setattr(duckdb_archive, "digest", lambda _, sources=sources: sources)
+        monkeypatch.setattr(
+            duckdb_archive, "build", lambda _, target, sources=sources, **__: target.write_text(sources)
+        )
+        assert origins(artifacts.fill(repository, paths, Progress()))["duckdb_exporter"] == "this checkout"
+        assert (paths.artifacts / "duckdb_exporter-2.0.linux-amd64.tar.gz").read_text() == sources
+        monkeypatch.setattr(duckdb_archive, "build", never)
+        artifacts.fill(repository, paths, Progress())
+
+
+def test_our_own_that_cannot_be_built_is_told(repository: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object, **__: object) -> None:
+        raise NotAvailableError("its wheels cannot be had")
+
+    write_role(repository, "duckdb_exporter", "2.0", PIN)
+    use(monkeypatch, delivers(GOOD))
+    monkeypatch.setattr(duckdb_archive, "build", build)
+    told = origins(artifacts.fill(repository, paths, Progress()))
+    assert told["duckdb_exporter"] == "not available: its wheels cannot be had"
 
 
 def test_debian_stands_in_with_its_own_version_and_says_so(

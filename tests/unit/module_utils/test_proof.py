@@ -91,6 +91,14 @@ def test_rows_that_differ_are_named(equal: list[list[str]], told: str) -> None:
     assert ask({"rows": ROWS | {"equal": equal}}, RULES) == f"http://x/: data.groups.rules {told}"
 
 
+def test_rows_without_what_they_must_have_do_not_count() -> None:
+    document = '{"targets": [{"job": "a", "declared": "yes"}, {"job": "found"}]}'
+    rows = {"at": "targets", "keys": ["job"], "equal": [["a"]]}
+    assert ask({"rows": rows}, document) == "http://x/: targets also has ['found']"
+    assert ask({"rows": rows | {"having": "declared"}}, document) is None
+    assert ask({"rows": rows | {"having": "declared", "equal": []}}, document) == "http://x/: targets also has ['a']"
+
+
 def test_an_answer_that_is_no_json_or_none_at_all_is_told() -> None:
     assert ask({"rows": ROWS | {"equal": []}}, "<html>") == "http://x/: is not JSON"
 
