@@ -78,9 +78,9 @@ down: venv ## end the demo
 	$(LAB) down demo
 
 # scenario.suite; the transaction and the whole site on every suite. The longest first, or they would be last alone.
-SCENARIOS := kills.trixie certificates.trixie firewall.trixie daemon.trixie daemon.bookworm daemon.forky \
-	site.trixie site.bookworm site.forky adoption.trixie alertmanager.trixie prometheus.trixie redis_exporter.trixie \
-	node_exporter.trixie clickhouse_metrics.trixie blackbox_exporter.trixie duckdb_exporter.trixie
+SCENARIOS := site.trixie certificates.trixie kills.trixie daemon.trixie firewall.trixie site.bookworm site.forky \
+	daemon.bookworm daemon.forky adoption.trixie alertmanager.trixie prometheus.trixie redis_exporter.trixie \
+	duckdb_exporter.trixie blackbox_exporter.trixie clickhouse_metrics.trixie node_exporter.trixie
 .PHONY: test scenarios
 test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
 	$(MAKE) check
