@@ -17,7 +17,7 @@ from tests.rules.rendering import SHIPPED, SHIPPED_THRESHOLDS, render, rule_file
 
 PROCESSES = 2
 WHOLE = ("rules", "alerts/clickhouse", "alerts/duckdb")
-"""The files whose tests notice whatever part of a rule is changed; for the others, test_hosts_and_monitoring."""
+"""The files whose tests notice whatever part of a rule is changed; test_hosts_and_monitoring has its own table."""
 
 
 def another(threshold: Any) -> Any:

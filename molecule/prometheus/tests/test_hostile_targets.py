@@ -107,6 +107,7 @@ def before(host: Host) -> Iterator[tuple[str, int]]:
     yield calm
     host.check_output("systemctl stop hostile; rm /srv/hostile.py")
     assert run_playbook().code == 0
+    assert eventually(lambda: not limits_hit(host), 20), limits_hit(host)  # who is no target any more is not spoken of
 
 
 def limits_hit(host: Host) -> dict[str, str]:
