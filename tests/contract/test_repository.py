@@ -10,7 +10,7 @@ import yaml
 
 from tests.contract.roles import ROOT
 
-SITE_LINES = 40
+SITE_LINES = 30
 # A checkout works wherever it is and whoever serves its packages. Written so that this file does not match itself.
 ELSEWHERE = re.compile(
     r"pypi[.]org|pythonhosted[.]org|npmjs[.]org|(?:deb|ftp|security|snapshot)[.]debian[.]org|debian[.]net"
