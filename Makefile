@@ -81,13 +81,19 @@ down: venv ## end the demo
 SCENARIOS := site.trixie certificates.trixie kills.trixie daemon.trixie firewall.trixie site.bookworm site.forky \
 	daemon.bookworm daemon.forky adoption.trixie alertmanager.trixie prometheus.trixie redis_exporter.trixie \
 	duckdb_exporter.trixie blackbox_exporter.trixie clickhouse_metrics.trixie node_exporter.trixie
-.PHONY: test scenarios
+.PHONY: test scenarios waiting
 test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
 	$(MAKE) check
 	@rm -f build/molecule/*.failed
-	$(MAKE) --jobs=2 --keep-going --output-sync=target scenarios || { cat build/molecule/*.failed; exit 1; }
+	@$(MAKE) waiting & \
+	$(MAKE) --jobs=2 --keep-going --output-sync=target scenarios; done=$$?; \
+	wait $$! && test $$done = 0 || { cat build/molecule/*.failed; exit 1; }
 
-scenarios: $(SCENARIOS:%=scenario/%)
+# Most of its time it waits, for alerts and for their absence: it runs as a third beside two that work.
+WAITING := $(filter site.trixie,$(SCENARIOS))
+waiting: $(WAITING:%=scenario/%)
+
+scenarios: $(patsubst %,scenario/%,$(filter-out $(WAITING),$(SCENARIOS)))
 
 .PHONY: list-labs
 list-labs: # the labs that the scenarios make
