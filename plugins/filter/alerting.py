@@ -57,7 +57,9 @@ def _findings(declared: Mapping[str, Any]) -> Iterator[str]:
         yield from _file_findings(f"alertmanager_{name}", value, set(declared.get("secrets") or ()))
     names = {receiver.get("name") for receiver in declared.get("receivers") or () if isinstance(receiver, Mapping)}
     for severity, route in (declared.get("severities") or {}).items():
-        if (receiver := route.get("receiver")) is not None and receiver not in names:
+        if not isinstance(route, Mapping):
+            yield f"alertmanager_severities.{severity} is {route!r}: write a mapping, such as {{receiver: NAME}}"
+        elif (receiver := route.get("receiver")) is not None and receiver not in names:
             there = ", ".join(sorted(map(str, names)))
             yield f"alertmanager_severities.{severity}.receiver is {receiver!r}: alertmanager_receivers has {there}"
     for name in declared.get("trading_hours_alerts") or ():
@@ -107,7 +109,7 @@ def _secret_findings(path: str, value: object, kind: str) -> Iterator[str]:
     """Secrets that would be in the configuration. ``kind`` is the integration that ``value`` is in."""
     for here, key, inner in _items(path, value):
         if isinstance(inner, Mapping | list | tuple) and key != "secrets":
-            yield from _secret_findings(here, inner, key if key.endswith("_configs") else kind)
+            yield from _secret_findings(here, inner, key if key.endswith(("_configs", "tls_config")) else kind)
         elif remedy := _secret_remedy(kind, key, inner):
             yield (
                 f"{here} is a secret, and would be readable in alertmanager.yml: take it from ansible-vault into "
@@ -119,18 +121,32 @@ def _secret_remedy(kind: str, key: str, value: object) -> str | None:
     if key == "api_url" and kind == "slack_configs":
         return None if value == SLACK_WITH_A_TOKEN else "api_url_file"
     if key == "url" and isinstance(value, str):
-        parts = urlsplit(value)
-        return "url_file" if parts.username or parts.password or parts.query else None
+        return "url_file" if _has_secret(value, query=True) else None
+    if key.endswith("url") and isinstance(value, str) and _has_secret(value):
+        return f"{key} without it, or a proxy that asks for none; not"
+    if (kind, key) == ("tls_config", "key"):
+        return "key_file"
     return None if (kind, key) in NO_SECRETS else SECRET_SETTINGS.get(key)
 
 
+def _has_secret(url: str, *, query: bool = False) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # amtool's to refuse
+        return False
+    return bool(parts.username or parts.password or (query and parts.query))
+
+
 def _file_findings(path: str, value: object, secrets: set[str]) -> Iterator[str]:
-    for here, _key, inner in _items(path, value):
+    for here, key, inner in _items(path, value):
         if isinstance(inner, Mapping | list | tuple):
             yield from _file_findings(here, inner, secrets)
-        elif isinstance(inner, str) and inner.startswith(SECRETS) and (name := inner[len(SECRETS) :]) not in secrets:
-            there = ", ".join(sorted(secrets)) or "nothing"
-            yield f"{here} is {inner!r}: alertmanager_secrets has no {name}, it has {there}"
+        elif isinstance(inner, str) and inner.startswith(SECRETS):
+            if (name := inner[len(SECRETS) :]) not in secrets:
+                there = ", ".join(sorted(secrets)) or "nothing"
+                yield f"{here} is {inner!r}: alertmanager_secrets has no {name}, it has {there}"
+        elif key.endswith("_file") and isinstance(inner, str) and not inner.startswith("/"):
+            yield f"{here} is {inner!r}, where Alertmanager finds nothing: write {SECRETS}NAME, or a path from /"
 
 
 def _items(path: str, value: object) -> Iterator[tuple[str, str, Any]]:

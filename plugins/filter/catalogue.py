@@ -216,6 +216,8 @@ def _settings_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
         yield _finding(f"{path}.contract", contract, remedy)
     if not isinstance(settings.get("clickhouse", False), bool):
         yield _finding(f"{path}.clickhouse", settings["clickhouse"], "write true or false")
+    if settings.get("clickhouse") is True and settings.get("scheme") == "https":
+        yield f"{path}.clickhouse is of no use with scheme: https: what makes ClickHouse answer speaks HTTP; remove one"
 
 
 def _limit_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -703,7 +705,9 @@ def _module(entry: Instance, settings: Mapping[str, Any] | None) -> str | None:
     else:
         usual = "tls" if entry["scheme"] == "https" else "tcp"
     kind = settings.get("probe", usual)
-    if kind == "tls" and (redis_tls or (settings.get("tls") or {}).get("ca") == SITE):
+    tls = settings.get("tls") or {}
+    # A certificate for another name than the target's is verified by the scrape; the probe looks at its date.
+    if kind == "tls" and "server_name" not in tls and (redis_tls or tls.get("ca") == SITE):
         return "tls_connect"
     return MODULES.get(kind)
 

@@ -66,6 +66,7 @@ restarted:
   returned: success
 """
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,23 @@ def text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def unproven(module: AnsibleModule) -> str | None:
+def listener(module: AnsibleModule) -> str:
+    """The address that answers at the port which ClickHouse is to open for its metrics, unless it is those already."""
+    where = (module.params["address"], module.params["port"])
+    try:
+        socket.create_connection(where, 1).close()
+    except OSError:
+        return ""
+    return "" if unproven(module, 0) is None else f"{where[0]}:{where[1]}"
+
+
+def unproven(module: AnsibleModule, timeout: float) -> str | None:
     """Why the metrics are not there, or None when they are."""
     address = module.params["address"]
     host = f"[{address}]" if ":" in address else address
     probe = {"url": f"http://{host}:{module.params['port']}/metrics", "metric": {"name": SERIES}}
     try:
-        prove([probe], None, timeout=module.params["timeout"], fetch=get, exited=lambda: None)
+        prove([probe], None, timeout=timeout, fetch=get, exited=lambda: None)
     except Unproven as reason:
         return str(reason)
     return None
@@ -126,13 +137,19 @@ def put(module: AnsibleModule, file: Path, wanted: str) -> None:
         module.fail_json(msg="\n".join(found))
     old = text_of(file)
     changed, restarted = old != wanted, False
+    if changed and module.params["port"] != module.params["http_port"] and (taken := listener(module)):
+        module.fail_json(
+            msg=f"port {module.params['port']} is taken ({taken} answers), and ClickHouse would not start with it: let"
+            " the target in monitored_services have a port of its own, such as 9363; or, if it is ClickHouse's HTTP port,"
+            " say so in clickhouse_metrics_http_port"
+        )
     if changed and not module.check_mode:
         write_durable(file, wanted.encode(), 0o644)
-    reason = None if module.check_mode else unproven(module)
+    reason = None if module.check_mode else unproven(module, module.params["timeout"])
     if reason and module.params["restart"]:
         module.run_command(["systemctl", "restart", module.params["unit"]], check_rc=True)
         changed = restarted = True
-        reason = unproven(module)
+        reason = unproven(module, module.params["timeout"])
     if reason:
         module.fail_json(
             changed=changed,
