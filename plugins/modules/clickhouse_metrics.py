@@ -140,8 +140,8 @@ def put(module: AnsibleModule, file: Path, wanted: str) -> None:
     if changed and module.params["port"] != module.params["http_port"] and (taken := listener(module)):
         module.fail_json(
             msg=f"port {module.params['port']} is taken ({taken} answers), and ClickHouse would not start with it: let"
-            " the target in monitored_services have a port of its own, such as 9363; or, if it is ClickHouse's HTTP port,"
-            " say so in clickhouse_metrics_http_port"
+            " the target in monitored_services have a port of its own, such as 9363; or say, if it is ClickHouse's HTTP"
+            " port, so in clickhouse_metrics_http_port"
         )
     if changed and not module.check_mode:
         write_durable(file, wanted.encode(), 0o644)
