@@ -45,7 +45,7 @@ MUTATIONS = [
     ("PrometheusTsdbFailing", r"or increase\(prometheus_tsdb_wal_writes_failed_total\[30m\]\) > 0", ""),
     ("PrometheusRetentionShort", r"- prometheus_tsdb_wal_storage_size_bytes", ""),
     ("PrometheusRetentionShort", r"sum without \(type\) ", ""),
-    ("PrometheusNotificationsFailing", r"or rate\(prometheus_notifications_dropped_total\[1m\]\) > 0", ""),
+    ("PrometheusNotificationsFailing", r"or rate\(prometheus_notifications_dropped_total\[2m\]\) > 0", ""),
     ("AlertmanagerReloadFailed", r"alertmanager_config_last_reload_successful == 0", "vector(0) > 1"),
     ("AlertmanagerNotificationsFailing", r"sum without \(reason\) ", ""),
     ("AlertmanagerClusterDegraded", r"or alertmanager_cluster_failed_peers > 0", ""),
