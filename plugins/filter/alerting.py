@@ -110,6 +110,11 @@ def _secret_findings(path: str, value: object, kind: str) -> Iterator[str]:
     for here, key, inner in _items(path, value):
         if isinstance(inner, Mapping | list | tuple) and key != "secrets":
             yield from _secret_findings(here, inner, key if key.endswith(("_configs", "tls_config")) else kind)
+        elif key == "proxy_url" and isinstance(inner, str) and _has_secret(inner):
+            yield (
+                f"{here} has a password in it, which would be readable in alertmanager.yml: write it without, and let "
+                "the proxy know Alertmanager by its address"
+            )
         elif remedy := _secret_remedy(kind, key, inner):
             yield (
                 f"{here} is a secret, and would be readable in alertmanager.yml: take it from ansible-vault into "
@@ -122,8 +127,6 @@ def _secret_remedy(kind: str, key: str, value: object) -> str | None:
         return None if value == SLACK_WITH_A_TOKEN else "api_url_file"
     if key == "url" and isinstance(value, str):
         return "url_file" if _has_secret(value, query=True) else None
-    if key.endswith("url") and isinstance(value, str) and _has_secret(value):
-        return f"{key} without it, or a proxy that asks for none; not"
     if (kind, key) == ("tls_config", "key"):
         return "key_file"
     return None if (kind, key) in NO_SECRETS else SECRET_SETTINGS.get(key)

@@ -53,6 +53,12 @@ def test_a_good_declaration_has_no_findings() -> None:
         (declared(receivers=[DESK, {"name": "void"}]), "alertmanager_receivers[1] (void) sends to nobody"),
         (declared(receivers=[DESK | {"name": "heartbeat"}]), "'heartbeat', which the role uses itself"),
         (declared(severities={"info": {"receiver": "pager"}}), "severities.info.receiver is 'pager': alertmanager_rec"),
+        (declared(severities={"info": "pager"}), "alertmanager_severities.info is 'pager': write a mapping"),
+        (
+            receiver(webhook_configs=[{"url": "http://a", "http_config": {"proxy_url": "http://me:canary@proxy"}}]),
+            "http_config.proxy_url has a password in it",
+        ),
+        (receiver(webhook_configs=[{"url_file": "secret/slack"}]), "url_file is 'secret/slack', where Alertmanager"),
         (declared(trading_hours_alerts=["Slow|.*"]), "alertmanager_trading_hours_alerts has 'Slow|.*'"),
         (declared(peers=["192.0.2.1:9094"], cluster_address="mon1"), "alertmanager_cluster_address is 'mon1': "),
         (declared(templates={"t": "{{ .CommonLabels.hots }}"}), "alertmanager_templates.t uses the label 'hots'"),
@@ -89,6 +95,7 @@ def test_mistakes_are_told_with_variable_value_and_remedy(wrong: dict[str, Any],
                                     "http_config": {"http_headers": {"X-Key": {"secrets": ["canary"]}}}}]), "files"),
         (declared(**{"global": {"smtp_auth_password": "canary"}}), "smtp_auth_password_file"),
         (declared(heartbeat={"url": "https://hc.example/ping?key=canary"}), "url_file"),
+        (receiver(webhook_configs=[{"url_file": "/a", "http_config": {"tls_config": {"key": "canary"}}}]), "key_file"),
     ],
 )  # fmt: skip
 def test_a_secret_in_the_configuration_is_refused_without_being_told(wrong: dict[str, Any], instead: str) -> None:

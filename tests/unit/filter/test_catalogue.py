@@ -355,6 +355,7 @@ REDIS = {"exporter": "redis_exporter"}
         ({"probe": "http"}, "a:1", "http_2xx", "a:1"),
         ({"scheme": "https"}, "a:1", "tls_expiry", "a:1"),
         ({"scheme": "https", "tls": {"ca": "site"}}, "a:1", "tls_connect", "a:1"),
+        ({"scheme": "https", "tls": {"ca": "site", "server_name": "b"}}, "a:1", "tls_expiry", "a:1"),
         ({"scheme": "https", "probe": "tcp"}, "a:1", "tcp_connect", "a:1"),
         (REDIS, "a:1", "tcp_connect", "a:1"),
         (REDIS, "localhost:1", None, None),  # the exporter beside it reaches it; who else does, nobody has said
@@ -621,6 +622,7 @@ MISTAKES: list[tuple[object, str]] = [
     ({"a": service("a:1", memory_limit=True)}, "memory_limit is True: write a size"),
     ({"a": service("a:1", sample_limit=0)}, "sample_limit is 0: write a number above zero"),
     ({"a": service("a:1", clickhouse="yes")}, "clickhouse is 'yes': write true or false"),
+    ({"a": service("a:1", clickhouse=True, scheme="https")}, "clickhouse is of no use with scheme: https"),
     ({"a": service("a:1", label_limit="9")}, "label_limit is '9': write a number above zero"),
     ({"a": service("a:1", body_size_limit="1G")}, "body_size_limit is '1G': write a size above zero, for example 20MB"),
     (
