@@ -196,7 +196,7 @@ def firing() -> set[Alert]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def without_deselected() -> Iterator[None]:
+def mended() -> Iterator[None]:
     """Whatever a test left broken is mended for those after it."""
     yield
     for fault in FAULTS.values():
