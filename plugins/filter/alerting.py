@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.tds.monitoring.plugins.module_utils.plain import plain
 
 ETC = "/etc/alertmanager"
 SECRETS = "secrets/"
@@ -207,8 +207,9 @@ def _route(declared: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _severity_route(declared: Mapping[str, Any], severity: str) -> dict[str, Any]:
-    # A copy: YAML writes what it meets twice as an alias.
-    return {"receiver": declared["receivers"][0]["name"], **deepcopy(declared["severities"][severity])}
+    # A copy, as YAML writes what it meets twice as an alias; a plain one, as a deep copy of Ansible's containers takes
+    # every variable of the host with it: seconds.
+    return {"receiver": declared["receivers"][0]["name"], **plain(declared["severities"][severity])}
 
 
 def _watchdog_route(declared: Mapping[str, Any]) -> dict[str, Any]:

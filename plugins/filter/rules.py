@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.plugins.filter.core import FilterModule as AnsibleFilters
 from ansible.plugins.filter.mathstuff import FilterModule as AnsibleMathematics
 from ansible_collections.tds.monitoring.plugins.filter.catalogue import duration_seconds
+from ansible_collections.tds.monitoring.plugins.module_utils.plain import plain
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "roles/prometheus/templates"
 
@@ -37,11 +38,11 @@ def shipped_rules(variables: Mapping[str, Any], names: Sequence[str]) -> list[di
     # Jinja's own first: some of Ansible's that are called the same count on its templating.
     environment.filters = AnsibleMathematics().filters() | AnsibleFilters().filters() | environment.filters
     environment.filters["tds.monitoring.duration_seconds"] = duration_seconds
-    plain = _plain(variables)
+    values = plain(variables)
 
     def render(path: str, action: str) -> dict[str, str]:
         try:
-            content = environment.get_template(f"{path}.j2").render(plain)
+            content = environment.get_template(f"{path}.j2").render(values)
         except (jinja2.TemplateError, AnsibleFilterError, TypeError, ValueError) as error:
             raise AnsibleFilterError(f"{path}.j2 of the role prometheus: {error}") from error
         return {"path": path, "content": content, "action": action, "source": "prometheus_thresholds"}
@@ -62,7 +63,7 @@ def yaml_files(documents: Mapping[str, Any], directory: str, action: str, variab
         {
             "path": f"{directory}/{name}.yml",
             "content": f"# Ansible managed: {variable}.{name}\n"
-            + yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True, width=120),
+            + yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True, width=120),
             "action": action,
             "source": f"{variable}.{name}",
         }
@@ -101,17 +102,6 @@ def rule_test_commands(tests: Mapping[str, Any], promtool: str) -> list[dict[str
 
 def _document(given: Any) -> Any:
     return yaml.load(given, yaml.CSafeLoader) if isinstance(given, str) else given
-
-
-def _plain(value: Any) -> Any:
-    """The value in YAML's own types; Ansible's carry tags that a dumper does not know."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, str):
-        return str(value)
-    return value
 
 
 class FilterModule:
