@@ -271,6 +271,7 @@ def nmap() -> None:
 
 
 TRADING_PORTS = {6379, 6380, 6381, 6382, 1234, 8000, 8123, 9000}
+WEBHOOK = 9080  # of the lab, which the Alertmanagers tell
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,7 @@ TRADING_PORTS = {6379, 6380, 6381, 6382, 1234, 8000, 8123, 9000}
         ("app2", "app1", {22} | TRADING_PORTS),  # what was open before; of ours nothing
         ("mon1", "app1", {22, 9100, 9121} | TRADING_PORTS),
         ("mon1", "mon2", {9090, 9093, 9094, 9100}),
-        ("mon1", "app2", {22, 9100}),
+        ("mon1", "app2", {22, 9100, WEBHOOK}),
     ],
 )
 def test_from_another_host_only_what_is_meant_to_can_be_reached(
