@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,12 @@ from duckdb_exporter.queries import Query
 LOG = logging.getLogger("duckdb_exporter")
 QUIET_SECONDS = 10.0
 """A file that was written within so many seconds may be written on."""
+RETRY_SECONDS = 60.0
+"""A file that could not be opened, and has not changed, is tried again after so long."""
 # What is said of the file; the rest would be of the exporter's own instance.
 OF_A_FILE = ("databases", "blocks", "tables", "table_rows")
 READER_CONFIG = {
-    "memory_limit": "256MB",
+    "memory_limit": "128MB",  # half of what the service may take
     "threads": 1,
     "temp_directory": "",
     "autoinstall_known_extensions": False,
@@ -75,9 +78,11 @@ class FileCollector(Collector):
     def __init__(self, files: Sequence[File], queries: Iterable[Query] = ()) -> None:
         self._files = list(files)
         self._queries = list(queries)
-        self._seen: dict[str, Facts] | None = None
+        self._lock = threading.Lock()  # scrapes of two Prometheus may meet
+        self._tried: dict[str, Facts] | None = None
+        self._tried_at = 0.0
+        self._opened: set[str] = set()
         self._inside: list[Family] = []
-        self._read_at = 0.0
         # As late as this: facts of files want no DuckDB.
         self._duckdb = importlib.import_module("duckdb") if any(file.read for file in files) else None
         if self._duckdb is not None:
@@ -97,15 +102,16 @@ class FileCollector(Collector):
             facts = self._facts(file, page)
             if file.read and facts is not None and facts.quiet:
                 quiet[file.path] = facts
-        if self._duckdb is not None:
-            self._read_if_changed(quiet)
+        with self._lock:
+            if self._duckdb is not None:
+                self._read_if_due(quiet)
             for file in self._files:
                 if file.read:
-                    is_read = file.path in (self._seen or {})
+                    is_read = file.path in self._opened
                     page.add("duckdb_file_read_success", is_read, file.path)
                     if is_read:
-                        page.add("duckdb_file_read_timestamp_seconds", self._read_at, file.path)
-        return iter([*page, *self._inside])
+                        page.add("duckdb_file_read_timestamp_seconds", self._tried_at, file.path)
+            return iter([*page, *self._inside])
 
     def _facts(self, file: File, page: Page) -> Facts | None:
         try:
@@ -120,18 +126,18 @@ class FileCollector(Collector):
         page.add("duckdb_file_modified_timestamp_seconds", facts.modified, file.path)
         return facts
 
-    def _read_if_changed(self, quiet: dict[str, Facts]) -> None:
-        if quiet == self._seen:
+    def _read_if_due(self, quiet: dict[str, Facts]) -> None:
+        """Open what is quiet when it is not what it was, or when some of it could not be opened a while ago."""
+        failed = set(quiet) - self._opened
+        if quiet == self._tried and not (failed and time.time() - self._tried_at >= RETRY_SECONDS):
             return
         connection = self._duckdb.connect(config=READER_CONFIG)  # type: ignore[union-attr]
         try:
-            opened = [file.path for file in self._files if file.path in quiet and self._attach(connection, file)]
-            self._inside = self._ask(connection) if opened else []
+            self._opened = {file.path for file in self._files if file.path in quiet and self._attach(connection, file)}
+            self._inside = self._ask(connection) if self._opened else []
         finally:
             connection.close()
-        self._read_at = time.time()
-        # What could not be opened is missing here, so that it is tried again.
-        self._seen = {path: quiet[path] for path in opened}
+        self._tried, self._tried_at = quiet, time.time()
 
     def _ask(self, connection: Any) -> list[Family]:
         with DuckDBCollector(connection, queries=self._queries, only=OF_A_FILE) as collector:

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -58,7 +60,7 @@ def test_facts_follow_a_writer_in_another_process(tmp_path: Path) -> None:
     assert shown["duckdb_file_read_success", path] == 0, "somebody writes it, whatever the configuration says"
 
 
-def test_a_locked_file_is_told_and_tried_again(tmp_path: Path) -> None:
+def test_a_locked_file_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = database(tmp_path / "held.duckdb")
     collector = FileCollector([File(path, "held", read=True)])
     holder = [
@@ -73,7 +75,28 @@ def test_a_locked_file_is_told_and_tried_again(tmp_path: Path) -> None:
         assert scrape(collector)["duckdb_file_read_success", path] == 0
         process.communicate("end\n")
     os.utime(path, (LONG_AGO,) * 2)
-    assert scrape(collector)["duckdb_file_read_success", path] == 1
+    read = ("duckdb_file_read_success", path)
+    assert scrape(collector)[read] == 0, "each try takes the lock that a writer wants: not at each scrape"
+    monkeypatch.setattr("duckdb_exporter.files.RETRY_SECONDS", 0.0)
+    assert scrape(collector)[read] == 1
+
+
+def test_scrapes_that_meet_open_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = database(tmp_path / "quiet.duckdb")
+    collector = FileCollector([File(path, "quiet", read=True)])
+    connections: list[Any] = []
+    connect = duckdb.connect
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        connections.append(options)
+        time.sleep(0.1)  # long enough for all scrapes to be there
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr("duckdb.connect", counted)
+    with ThreadPoolExecutor(4) as scrapes:
+        pages = list(scrapes.map(scrape, [collector] * 4))
+    assert [page["duckdb_file_read_success", path] for page in pages] == [1] * 4
+    assert len(connections) == 1
 
 
 def test_it_reads_what_nobody_writes_once_per_change(tmp_path: Path) -> None:
