@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import signal
@@ -30,12 +32,24 @@ class Check:
     """A command that must exit 0 without a warning; ``{etc}`` and ``{release}`` stand for the staged directories.
 
     ``source`` names the variables to mend when its words name no file. ``harmless`` are lines that
-    warn of nothing.
+    warn of nothing. ``reads`` are the files below ``{etc}`` that its answer depends on, beside the release: while they
+    are what they were it is not asked again. Without them it always is.
     """
 
     command: Sequence[str]
     source: str = ""
     harmless: Sequence[str] = ()
+    reads: Sequence[str] = ()
+
+    def digest(self, manifest: Manifest) -> str:
+        """Of all that the answer depends on; empty when that is not known."""
+        if not self.reads:
+            return ""
+        files = [[path, fact.sha256] for path in self.reads if (fact := manifest.files.get(f"etc/{path}"))]
+        release = manifest.release.sha256 if manifest.release else ""
+        return hashlib.sha256(
+            json.dumps([list(self.command), list(self.harmless), files, release]).encode()
+        ).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,11 @@ class Declaration:
     predecessors: Predecessors = NO_PREDECESSORS
 
     @property
+    def passes(self) -> tuple[str, ...]:
+        """What may be written down once all checks have passed."""
+        return tuple(digest for check in self.checks if (digest := check.digest(self.manifest)))
+
+    @property
     def groups(self) -> list[str]:
         """The supplementary groups that the unit gives the service, and that its checkers must have too."""
         lines = SUPPLEMENTARY_GROUPS.findall(self.contents["unit"].decode())
@@ -72,8 +91,9 @@ class Declaration:
         return text
 
 
-def validate(declared: Declaration, staged: Path, store: Store) -> None:
-    """Run the checkers over the whole staged generation, as the user that will read it.
+def validate(declared: Declaration, staged: Path, store: Store, passed: Sequence[str] = ()) -> None:
+    """Run the checkers over the whole staged generation, as the user that will read it; those that have ``passed`` with
+    the same files and the same release are not asked again.
 
     Raises:
         Refusal: one of them says no; the message has its words and the variables to mend.
@@ -84,6 +104,8 @@ def validate(declared: Declaration, staged: Path, store: Store) -> None:
     as_the_service.append("--")
     inside = {"{etc}": str(staged / "etc"), "{release}": str((staged / "release").resolve())}
     for check in declared.checks:
+        if check.digest(declared.manifest) in passed:
+            continue
         command = [_fill(word, inside) for word in check.command]
         code, words = _run([*as_the_service, *command], staged)
         words = "\n".join(line for line in words.splitlines() if line not in check.harmless)

@@ -60,6 +60,7 @@ class Manifest:
 
     ``files`` is keyed by path below the generation: ``etc/...``, ``env`` (the flags) and ``unit``.
     ``user``, ``proof`` and what it takes to ask travel along, so that a host can prove a generation it goes back to.
+    ``passed`` are checks that need not be asked again: digests of all that their answers depend on.
     """
 
     files: Mapping[str, FileFact]
@@ -72,15 +73,16 @@ class Manifest:
     progress_url: str | None = None
     user: str = "root"
     generation: int = 0
+    passed: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         whole = self.to_json()
-        del whole["generation"]
+        del whole["generation"], whole["passed"]
         return whole
 
     def to_json(self) -> dict[str, Any]:
         whole = asdict(self) | {"format": MANIFEST_FORMAT}
-        whole["data"], whole["proof"] = list(self.data), list(self.proof)
+        whole["data"], whole["proof"], whole["passed"] = list(self.data), list(self.proof), list(self.passed)
         if self.release:
             whole["release"]["binaries"] = list(self.release.binaries)
         return whole
@@ -92,7 +94,7 @@ class Manifest:
         release = known.get("release")
         known["release"] = Release(**_known(Release, release, binaries=tuple(release["binaries"]))) if release else None
         known["files"] = {path: FileFact(**_known(FileFact, fact)) for path, fact in known["files"].items()}
-        known["data"], known["proof"] = tuple(known.get("data", ())), tuple(known.get("proof", ()))
+        known |= {name: tuple(known.get(name, ())) for name in ("data", "proof", "passed")}
         return cls(**known)
 
 

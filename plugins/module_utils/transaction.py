@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +20,7 @@ from .accounts import Account, find_account, group_exists, make_account
 from .adoption import Adoption
 from .declaration import Declaration, validate
 from .durable import remove
-from .findings import Finding, findings
+from .findings import Finding, Kind, findings
 from .generation import Store, before_the_switch
 from .outside import own
 from .plan import Action, Manifest, Observed, Plan, Refusal, Release
@@ -59,12 +59,14 @@ class Outcome:
 
 
 class Transaction:
-    """One daemon on one host. ``archive_file`` is the archive when the controller has sent it."""
+    """One daemon on one host. ``archive_file`` is the archive when the controller has sent it, ``frozen`` why what runs
+    may not be restarted or stopped now; empty when it may."""
 
-    def __init__(self, store: Store, service: Service, archive_file: Path | None = None) -> None:
+    def __init__(self, store: Store, service: Service, archive_file: Path | None = None, frozen: str = "") -> None:
         self.store = store
         self.service = service
         self.archive_file = archive_file
+        self.frozen = frozen
 
     # --- the three states
 
@@ -88,6 +90,7 @@ class Transaction:
         if check_mode:
             outcome.not_validated = self._rehearse(declared)
             return outcome
+        self._refuse_while_frozen(outcome.action, outcome.reasons, found)
         adoption = Adoption(self.store, self.service, found)
         try:
             with before_the_switch():
@@ -128,6 +131,7 @@ class Transaction:
         outcome = self._outcome(decided, observed.current, declared)
         outcome.after = target.generation
         if not check_mode:
+            self._refuse_while_frozen(outcome.action, outcome.reasons)
             self._switch(target.generation, decided.action, declared, Adoption(self.store, self.service, found))
         return outcome
 
@@ -137,11 +141,22 @@ class Transaction:
         if outcome.changed:
             outcome.reasons = ("declared absent",)
             if not check_mode:
+                self._refuse_while_frozen(Action.RESTART, outcome.reasons)
                 self.service.remove()
                 self.store.withdraw()
                 self.service.forget()
                 self.store.forget()
         return outcome
+
+    def _refuse_while_frozen(self, action: Action, reasons: Sequence[str], found: Sequence[Finding] = ()) -> None:
+        """A reload passes, and so does the start of what does not run: nobody loses anything by either."""
+        runs = self.service.state().active or any(finding.kind is Kind.UNIT for finding in found)
+        if self.frozen and action is Action.RESTART and runs:
+            why = "; ".join(reasons)
+            raise Refusal(
+                f"it would be restarted or stopped, because {why}, and nothing was changed: {self.frozen}. "
+                "Run this later, or with -e change_freeze_override=true."
+            )
 
     # --- compare
 
@@ -243,10 +258,10 @@ class Transaction:
         return fetched
 
     def _stage(self, declared: Declaration, generation: int) -> int:
-        manifest = replace(declared.manifest, generation=generation)
+        manifest = replace(declared.manifest, generation=generation, passed=declared.passes)
         staged = self.store.stage(manifest, declared.contents, declared.account.gid)
         try:
-            validate(declared, staged, self.store)
+            validate(declared, staged, self.store, self._passed())
             self.store.keep(staged, generation)
         finally:
             remove(staged)
@@ -262,8 +277,13 @@ class Transaction:
         if absent := [group for group in declared.groups if not group_exists(group)]:
             return f"not validated: the group {absent[0]} is not on this host yet"
         with _scratch(self.store) as scratch:
-            validate(declared, scratch.stage(declared.manifest, declared.contents, account.gid), self.store)
+            staged = scratch.stage(declared.manifest, declared.contents, account.gid)
+            validate(declared, staged, self.store, self._passed())
         return None
+
+    def _passed(self) -> tuple[str, ...]:
+        current = self.store.current_id()
+        return self.store.manifest(current).passed if current else ()
 
     # --- switch, act, prove; or back
 

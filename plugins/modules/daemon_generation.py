@@ -133,6 +133,14 @@ options:
         type: list
         elements: str
         default: []
+      reads:
+        description:
+          - Paths below C({etc}) of the files that the command's answer depends on, beside the release. It is not asked
+            again while they and the release are those that it has accepted in the generation in force. Without them it
+            is asked of each new generation.
+        type: list
+        elements: str
+        default: []
   proof:
     description: What must hold for the generation to be in force; each probe asks one question about a URL's answer.
     type: list
@@ -189,6 +197,12 @@ options:
             description: The entry that shows that it holds data.
             type: str
             required: true
+  frozen:
+    description:
+      - Why what runs may not be restarted or stopped now; empty when it may. A run that would do so is refused with
+        this reason; a reload passes, and so does the start of a daemon that does not run.
+    type: str
+    default: ""
   run_by:
     description: Set by the action plugin; who runs this, for the run record.
     type: str
@@ -328,6 +342,7 @@ ARGUMENTS: dict[str, Any] = {
             "command": {"type": "list", "elements": "str", "required": True},
             "source": {"type": "str", "default": ""},
             "harmless": {"type": "list", "elements": "str", "default": []},
+            "reads": {"type": "list", "elements": "str", "default": []},
         },
     },
     "proof": PROBES,
@@ -351,6 +366,7 @@ ARGUMENTS: dict[str, Any] = {
             },
         },
     },
+    "frozen": {"type": "str", "default": ""},
     "run_by": {"type": "str", "default": ""},
     "archive_file": {"type": "path"},
 }
@@ -444,7 +460,7 @@ def execute(module: AnsibleModule) -> Outcome:
     params, check_mode = module.params, module.check_mode
     archive_file = Path(params["archive_file"]) if params["archive_file"] else None
     store = Store(params["name"])
-    transaction = Transaction(store, Service(params["name"]), archive_file)
+    transaction = Transaction(store, Service(params["name"]), archive_file, params["frozen"])
     declared = declaration(params, find_account(params["user"])) if params["state"] == "present" else None
     if not (declared or store.is_there()):  # nothing to take away or to go back from, and no lock to leave behind
         return Outcome()

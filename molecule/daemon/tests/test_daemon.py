@@ -155,6 +155,11 @@ def refusals() -> Iterator[Any]:
         ["systemd-analyze verify refuses", "Invalid memory limit 'much'"],
         id="systemd",
     )
+    yield pytest.param(
+        {"daemon_frozen": "it is trading hours", "probe_flags": OTHER_FLAGS},
+        ["would be restarted or stopped, because .*flags.*: it is trading hours", "change_freeze_override"],
+        id="a freeze",
+    )
 
 
 @pytest.mark.once

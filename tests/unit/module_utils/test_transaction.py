@@ -170,6 +170,42 @@ def test_a_changed_file_takes_the_action_it_declares(host: Host, action: str, do
     assert (str(outcome.action), host.service.acted[-1], host.store.current_id()) == (done, done, 2)
 
 
+FROZEN = "change_freeze is on until 2026-11-26 17:00 UTC"
+
+
+def frozen(host: Host) -> Transaction:
+    return Transaction(host.store, host.service, frozen=FROZEN)
+
+
+def test_a_freeze_lets_a_reload_pass_and_refuses_a_restart_before_anything_is_changed(host: Host) -> None:
+    host.transaction.present(host.declare("one"))
+    assert frozen(host).present(host.declare("two", "reload")).action is Action.RELOAD
+    before, pid = host.tree(), host.service.pid
+    with pytest.raises(
+        Refusal, match=rf"it would be restarted or stopped, because .*main\.conf.*: {FROZEN}\. Run this later, or"
+    ):
+        frozen(host).present(host.declare("three", "restart"))
+    assert (host.in_force(), host.tree(), host.service.pid) == ((2, "two"), before, pid)
+    assert frozen(host).present(host.declare("three", "restart"), check_mode=True).action is Action.RESTART
+
+
+def test_a_freeze_lets_what_does_not_run_be_started(host: Host) -> None:
+    assert frozen(host).present(host.declare("one")).changed
+    host.service.runs = None
+    assert frozen(host).present(host.declare("two", "restart")).changed
+    assert host.in_force() == (2, "two")
+
+
+def test_a_freeze_holds_for_going_back_and_for_leaving_too(host: Host) -> None:
+    host.transaction.present(host.declare("one", "restart"))
+    host.transaction.present(host.declare("two", "restart"))
+    with pytest.raises(Refusal, match=FROZEN):
+        frozen(host).previous(ROOT)
+    with pytest.raises(Refusal, match="because declared absent, and nothing was changed"):
+        frozen(host).absent()
+    assert host.in_force() == (2, "two")
+
+
 @pytest.mark.parametrize("conf", ["breaks", "refused by systemd"])
 def test_what_does_not_run_is_rolled_back_and_leaves_no_debris(host: Host, conf: str) -> None:
     host.transaction.present(host.declare("one"))
@@ -243,6 +279,31 @@ def test_a_checker_sees_the_staged_files_as_the_user_will(host: Host) -> None:
     host.transaction.present(host.declare("two", checks=[seen]))
     with pytest.raises(Refusal):
         host.transaction.present(host.declare("three", checks=[seen]))
+
+
+def test_a_checker_is_asked_again_only_when_what_it_reads_has_changed(host: Host, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+
+    def ask(conf: str, other: str, *reads: str, word: str = "x") -> int:
+        """How often both checkers have been asked after a run."""
+        check = Check(["sh", "-c", f"echo {word} >>{asked}; grep -qv bad {{etc}}/main.conf"], reads=reads)
+        declared = host.declare(conf, checks=[check])
+        facts = dict(declared.manifest.files) | {"etc/other": FileFact(sha256(other.encode()), "0640", "reload")}
+        contents = dict(declared.contents) | {"etc/other": other.encode()}
+        host.transaction.present(replace(declared, manifest=replace(declared.manifest, files=facts), contents=contents))
+        return len(asked.read_text().splitlines())
+
+    assert ask("one", "a", "main.conf") == 1
+    assert ask("one", "b", "main.conf") == 1  # it does not read that file
+    assert ask("two", "b", "main.conf") == 2
+    assert ask("two", "c", "main.conf", word="y") == 3  # another question
+    with pytest.raises(Refusal):
+        ask("bad", "c", "main.conf", word="y")
+    with pytest.raises(Refusal):
+        ask("bad", "c", "main.conf", word="y")  # no is remembered by nobody
+    assert ask("two", "d", "main.conf", word="y") == 5
+    assert ask("two", "e") == 6  # who does not say what it reads is always asked
+    assert ask("two", "f") == 7
 
 
 def in_groups(host: Host, directives: str, *checks: str) -> Declaration:
