@@ -32,6 +32,7 @@ SETTINGS = (
     "sample_limit",
     "body_size_limit",
     "label_limit",
+    "series",
     "contract",
     "clickhouse",
     "probe",
@@ -223,7 +224,7 @@ def _settings_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
 def _limit_findings(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
     if (limit := settings.get("memory_limit")) is not None and size_bytes(limit) is None:
         yield _finding(f"{path}.memory_limit", limit, "write a size above zero, for example 1GiB, 512MiB or 1000000000")
-    for key in COUNT_LIMITS:
+    for key in (*COUNT_LIMITS, "series"):
         limit = settings.get(key)
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             yield _finding(f"{path}.{key}", limit, "write a number above zero, or leave it out")

@@ -173,6 +173,50 @@ def test_a_mistake_in_the_catalogue_is_refused_before_any_host_is_touched(play: 
 
 
 @pytest.mark.once
+def test_everything_that_is_wrong_with_hosts_is_one_table_before_anything_changes(
+    play: Play, mon1: Host, app1: Host
+) -> None:
+    wrong = {
+        "preflight_accepted": [],
+        "preflight_names": ["nowhere.invalid"],
+        "prometheus_retention_size": "1000GB",
+        "prometheus_limits": {"MemoryMax": "900G", "CPUQuota": "6400%"},
+        "prometheus_version": "9.9.9",
+        "alertmanager_port": 9555,
+        "alertmanager_secrets": {"pager": "changeme"},
+        "change_freeze": [{"weekdays": ["mon"]}],
+    }
+    mon1.check_output("systemd-run --quiet --collect --unit=squatter python3 -m http.server 9555")
+    assert eventually(lambda: mon1.socket("tcp://0.0.0.0:9555").is_listening, 10)
+    for host in (mon1, app1):
+        host.check_output("touch /run/before")
+    try:
+        run = play(**wrong)
+    finally:
+        mon1.check_output("systemctl stop squatter")
+    assert (run.code, run.changed) == (2, 0)
+    for host in (mon1, app1):
+        assert host.check_output("find /etc /opt /usr /prometheus/alerts/ -cnewer /run/before") == ""
+    for words in (
+        "error    all   change_freeze[0] has 'mon'",
+        "error    all   alertmanager_secrets.pager is a placeholder",
+        "error    mon1  CPUs ",
+        "error    mon1  memory ",
+        "error    mon1  prometheus_retention_size",
+        "error    mon1  alertmanager_port",
+        "where python3",
+        "error    mon1  nowhere.invalid",
+        "error    app1  nowhere.invalid",
+        "error    mon1  release of prometheus",
+        "error    app1  cgroup controllers",
+        "error    app1  clock",
+    ):
+        assert re.sub(" +", " ", words) in re.sub(" +", " ", run.output), words
+    assert "; nothing was changed" in run.output
+    assert "changeme" not in run.output
+
+
+@pytest.mark.once
 def test_a_new_target_is_scraped_by_both_when_the_run_ends(play: Play, mon1: Host, mon2: Host, restored: None) -> None:  # noqa: ARG001
     own = api(mon1, "status/config")["yaml"]
     assert "job_name: redis" in own

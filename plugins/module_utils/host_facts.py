@@ -1,0 +1,223 @@
+"""What a host is, as far as this monitoring needs to know it; reading changes nothing that lasts."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+from ansible.module_utils.urls import open_url
+
+FSYNCS = 5
+FSYNC_BYTES = 4096
+ANSWER_SECONDS = 5.0
+LISTENING = "0A"
+STA_UNSYNC, TIME_ERROR = 0x40, 5
+
+
+def facts(
+    path: str,
+    ports: Iterable[int],
+    names: Iterable[str],
+    archives: Mapping[str, Mapping[str, str]],
+    root: Path = Path("/"),
+) -> dict[str, Any]:
+    """Everything, in plain types. Sizes are bytes, times are seconds.
+
+    Args:
+        path: where data will be; the nearest directory that exists stands for it.
+        ports: TCP ports whose listeners are told.
+        names: of other hosts, to look up here.
+        archives: by daemon, ``version`` and ``url`` (or path) of its release; one that is installed is not asked for.
+        root: where ``/proc``, ``/sys`` and ``/etc`` are; for tests.
+    """
+    return {
+        "machine": platform.machine(),
+        "system": system(root),
+        "systemd": systemd(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "isolated_cpus": _read(root / "sys/devices/system/cpu/isolated").strip(),
+        "memory_bytes": memory(root),
+        "cgroup": cgroup(root),
+        "clock": clock(),
+        "disk": disk(Path(path), root),
+        "listeners": listeners(set(ports), root),
+        "names": {name: addresses(name) for name in names},
+        "archives": {
+            daemon: answer(archive["url"])
+            for daemon, archive in archives.items()
+            if not (root / "opt/tds" / daemon / "releases" / archive["version"]).exists()
+        },
+    }
+
+
+def system(root: Path) -> dict[str, str]:
+    """``id`` and ``release`` (the code name; a testing release has no number) of ``/etc/os-release``."""
+    lines = _read(root / "etc/os-release").splitlines()
+    found = {name: value.strip("\"'") for name, _, value in (line.partition("=") for line in lines)}
+    return {"id": found.get("ID", ""), "release": found.get("VERSION_CODENAME") or found.get("VERSION_ID", "")}
+
+
+def systemd() -> int:
+    """Version; 0 where there is none."""
+    try:
+        shown = subprocess.run(
+            ["systemctl", "--version"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return int(match[1]) if (match := re.match(r"systemd (\d+)", shown)) else 0
+
+
+def memory(root: Path) -> int:
+    """RAM of the host, or of the container that this is."""
+    match = re.search(r"^MemTotal:\s+(\d+) kB$", _read(root / "proc/meminfo"), re.MULTILINE)
+    return 1024 * int(match[1]) if match else 0
+
+
+def cgroup(root: Path) -> dict[str, Any]:
+    """Version of the hierarchy that systemd uses, and the controllers in it."""
+    controllers = root / "sys/fs/cgroup/cgroup.controllers"
+    return {"version": 2 if controllers.exists() else 1, "controllers": _read(controllers).split()}
+
+
+class _Timex(ctypes.Structure):
+    """The beginning of the kernel's ``struct timex``; what follows is only written to."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    )
+
+
+def clock() -> dict[str, Any]:
+    """Whether the kernel says that something keeps its clock, how wrong it can be, and the time that it is."""
+    timex = _Timex()
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    kept = 0 <= state != TIME_ERROR and not timex.status & STA_UNSYNC
+    return {"synchronised": kept, "max_error": timex.maxerror / 1e6 if kept else None, "time": time.time()}
+
+
+def disk(path: Path, root: Path) -> dict[str, Any]:
+    """The filesystem that ``path`` is, or will be, on, and how long an fsync there takes."""
+    there = next(parent for parent in (path, *path.parents) if parent.is_dir())
+    mount = _mount(there, _read(root / "proc/self/mountinfo"))
+    size = os.statvfs(there)
+    return {
+        "path": str(there),
+        **mount,
+        "size_bytes": size.f_blocks * size.f_frsize,
+        "free_bytes": size.f_bavail * size.f_frsize,
+        "fsync_seconds": fsync_seconds(there),
+    }
+
+
+def _mount(path: Path, mountinfo: str) -> dict[str, Any]:
+    """Of the lines of mountinfo(5): the deepest mount point above a path; of two, the later hides the other."""
+    best: dict[str, Any] = {"mount": "/", "filesystem": "", "options": []}
+    for line in mountinfo.splitlines():
+        words, _, after = line.partition(" - ")
+        point, options = words.split()[4:6]
+        at = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point))
+        if (at == path or at in path.parents) and len(at.parts) >= len(Path(best["mount"]).parts):
+            filesystem, _, superblock = after.split(maxsplit=2)
+            best = {
+                "mount": str(at),
+                "filesystem": filesystem,
+                "options": sorted({*options.split(","), *superblock.split(",")}),
+            }
+    return best
+
+
+def fsync_seconds(directory: Path) -> float | None:
+    """Median of a few; ``None`` where there can be no file without a name, or none at all."""
+    try:
+        file = os.open(directory, os.O_TMPFILE | os.O_WRONLY, 0o600)
+    except OSError:
+        return None
+    try:
+        return statistics.median(_fsync(file) for _ in range(FSYNCS))
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
+def _fsync(file: int) -> float:
+    os.write(file, b"\0" * FSYNC_BYTES)
+    began = time.monotonic()
+    os.fsync(file)
+    return time.monotonic() - began
+
+
+def listeners(ports: set[int], root: Path) -> dict[str, dict[str, str]]:
+    """By port, the program (``exe``) and the name of the process that listens; both empty for the kernel's own."""
+    inodes = {}
+    for table in ("tcp", "tcp6"):
+        for line in _read(root / "proc/self/net" / table).splitlines()[1:]:
+            words = line.split()
+            port = int(words[1].rpartition(":")[2], 16)
+            if words[3] == LISTENING and port in ports:
+                inodes[f"socket:[{words[9]}]"] = str(port)
+    found = {port: {"exe": "", "name": ""} for port in inodes.values()}
+    if inodes:
+        for process in root.glob("proc/[0-9]*"):
+            for link in _descriptors(process):
+                if link in inodes:
+                    found[inodes[link]] = {"exe": _link(process / "exe"), "name": _read(process / "comm").strip()}
+    return found
+
+
+def _descriptors(process: Path) -> Sequence[str]:
+    try:
+        return [_link(descriptor) for descriptor in (process / "fd").iterdir()]
+    except OSError:  # it has ended
+        return []
+
+
+def _link(path: Path) -> str:
+    with suppress(OSError):
+        return str(path.readlink())
+    return ""
+
+
+def addresses(name: str) -> list[str]:
+    """What a name means on this host; empty for one that nobody knows."""
+    with suppress(OSError):
+        return sorted({str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
+    return []
+
+
+def answer(url: str) -> str:
+    """What is wrong with an archive's URL; empty for nothing, and for a path, which is the controller's to see."""
+    if "://" not in url:
+        return ""
+    try:
+        with open_url(url, method="HEAD", timeout=ANSWER_SECONDS):
+            return ""
+    except HTTPError as error:
+        return f"HTTP {error.code}"
+    except (URLError, OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,321 @@
+"""From facts to findings: each rule once broken and once just kept, alone and all together."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.tds.monitoring.plugins.filter.preflight import (
+    CHECKS,
+    address_findings,
+    envelope,
+    preflight_findings,
+    preflight_json,
+    preflight_table,
+    secret_findings,
+    target_hosts,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+GIB = 2**30
+PROMETHEUS = {"url": "https://mirror.example/prometheus-3.13.4.tar.gz", "version": "3.13.4"}
+HOST: dict[str, Any] = {
+    "facts": {
+        "machine": "x86_64",
+        "system": {"id": "debian", "release": "trixie"},
+        "systemd": 257,
+        "cpus": 2,
+        "isolated_cpus": "",
+        "memory_bytes": 3 * GIB,
+        "cgroup": {"version": 2, "controllers": ["cpu", "io", "memory", "pids"]},
+        "clock": {"synchronised": True, "max_error": 0.01, "time": 1000.0},
+        "disk": {
+            "path": "/prometheus",
+            "mount": "/prometheus",
+            "filesystem": "xfs",
+            "options": ["noatime", "rw"],
+            "size_bytes": 50 * GIB,
+            "free_bytes": 49 * GIB,
+            "fsync_seconds": 0.001,
+        },
+        "listeners": {},
+        "names": {"app1": ["192.0.2.20"]},
+        "archives": {"prometheus": ""},
+    },
+    "needs": {
+        "cpus": 2.0,
+        "memory": 2 * GIB,
+        "memory_together": 3 * GIB,
+        "data": "/prometheus/data",
+        "retention_size": "39GB",
+        "retention_time": "30d",
+        "capacity": {
+            "samples_per_second": 4000,
+            "by_service": {"redis": 2240, "backend": 1760},
+            "bytes_per_day": 691_200_000,
+            "wal_bytes": 388_800_000,
+        },
+        "ports": {"prometheus": 9090},
+        "archives": {"prometheus": PROMETHEUS},
+    },
+    "accepted": [],
+    "declared": [],
+}
+LISTENER = {"exe": "/usr/bin/cockpit-ws", "name": "cockpit-ws"}
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """A good host with one thing changed: ``facts.disk.filesystem``."""
+    host = copy.deepcopy(HOST)
+    *parents, last = path.split(".")
+    at = host
+    for key in parents:
+        at = at[key]
+    at[last] = value
+    return host
+
+
+def found(*hosts: dict[str, Any], site: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    return preflight_findings({f"host{number}": host for number, host in enumerate(hosts)}, site)
+
+
+BROKEN = [
+    # what is changed, the check that sees it, its level, and words of the finding
+    ("facts.machine", "riscv64", "machine", "error", "riscv64"),
+    ("facts.machine", "", "machine", "error", "x86_64 or aarch64"),
+    ("facts.system", {"id": "ubuntu", "release": "noble"}, "system", "warning", "ubuntu noble"),
+    ("facts.system", {"id": "debian", "release": "buster"}, "system", "warning", "debian buster"),
+    ("facts.system", {"id": "", "release": ""}, "system", "warning", "unknown"),
+    ("facts.systemd", 251, "systemd", "error", "252 or newer"),
+    ("facts.systemd", 0, "systemd", "error", "none"),
+    ("facts.cpus", 1, "cpus", "error", "CPUQuota"),
+    ("facts.memory_bytes", int(1.7 * GIB), "memory", "error", "1.7 GiB"),
+    ("facts.memory_bytes", int(1.9 * GIB), "memory", "warning", "3.0 GiB for all"),
+    ("facts.memory_bytes", 3 * GIB - 1, "memory", "warning", "HostMemoryPressure"),
+    ("facts.memory_bytes", 0, "memory", "error", "MemoryMax"),
+    ("facts.cgroup", {"version": 1, "controllers": []}, "cgroup", "error", "unified_cgroup_hierarchy"),
+    ("facts.cgroup.controllers", [], "cgroup", "error", "no controller"),
+    ("facts.cgroup.controllers", ["cpu", "io", "pids"], "cgroup", "error", "give it memory"),
+    ("facts.cgroup.controllers", ["io", "memory", "pids"], "cgroup", "error", "give it cpu"),
+    ("facts.cgroup.controllers", ["cpu", "memory"], "cgroup", "error", "give it pids"),
+    ("facts.clock.synchronised", False, "clock", "error", "not synchronised"),
+    ("facts.clock.max_error", 0.101, "clock", "error", "0.101 s wrong"),
+    ("facts.disk.filesystem", "nfs4", "disk", "error", "nfs4"),
+    ("facts.disk.filesystem", "tmpfs", "disk", "error", "ext4 or xfs"),
+    ("facts.disk.filesystem", "fuse.sshfs", "disk", "error", "a local filesystem"),
+    ("facts.disk.options", ["noatime", "ro"], "disk", "error", "read-only"),
+    ("facts.disk.options", ["rw"], "disk", "warning", "noatime"),
+    ("facts.disk.size_bytes", 45 * GIB, "disk", "error", "set it to 38GB"),
+    ("facts.disk.size_bytes", 0, "disk", "error", "set it to 0GB"),
+    ("facts.disk.fsync_seconds", 0.021, "fsync", "warning", "21 ms"),
+    ("facts.disk.fsync_seconds", 0.51, "fsync", "error", "510 ms"),
+    ("facts.listeners", {"9090": LISTENER}, "port", "error", "cockpit-ws (/usr/bin/cockpit-ws)"),
+    ("facts.listeners", {"9090": {"exe": "", "name": ""}}, "port", "error", "the kernel"),
+    (
+        "facts.listeners",
+        {"9090": {"exe": "/usr/bin/prometheus", "name": "prometheus"}},
+        "port",
+        "warning",
+        "daemon_adopt",
+    ),
+    ("facts.listeners", {"9090": {"exe": "/opt/tdsx/a", "name": "a"}}, "port", "error", "a free port"),
+    ("facts.names", {"app1": []}, "names", "error", "app1"),
+    ("facts.names", {"app1": ["192.0.2.20"], "db1": []}, "names", "error", "/etc/hosts"),
+    ("facts.archives", {"prometheus": "HTTP 404"}, "archive", "error", "3.13.4.tar.gz: HTTP 404"),
+    ("facts.archives", {"prometheus": "timed out"}, "archive", "error", "artifact_source"),
+    ("needs.archives", {"prometheus": {"url": "/srv/none.tar.gz", "version": "1"}}, "archive", "error", "is not there"),
+    ("needs.retention_size", "43GB", "disk", "error", "42GB"),
+    ("needs.retention_size", "50 gigs", "disk", "error", "'50 gigs'"),
+    ("needs.retention_size", "0GB", "disk", "error", "39GB"),
+    ("needs.retention_size", "39GiB", "disk", "error", "'39GiB'"),
+    ("needs.retention_size", "", "disk", "error", "''"),
+    ("needs.retention_size", "1PB", "disk", "error", "42GB"),
+    ("needs.retention_size", "-1GB", "disk", "error", "'-1GB'"),
+    ("needs.retention_time", "60d1h", "capacity", "error", "60.0 days fit into 39GB"),
+    ("needs.retention_time", "30 days", "capacity", "error", "'30 days'"),
+    ("needs.retention_time", "", "capacity", "error", "such as 30d"),
+    ("needs.capacity.bytes_per_day", 1_400_000_000, "capacity", "error", "2240 of the samples/s are of redis"),
+    ("needs.capacity.wal_bytes", 39 * GIB, "capacity", "error", "0.0 days fit"),
+    ("declared", ["prometheus_port is 0: write a port"], "declaration", "error", "write a port"),
+    ("declared", ["these cannot both be"], "declaration", "error", "these cannot both be"),
+]
+
+
+def test_a_good_host_is_no_finding() -> None:
+    assert found(HOST) == []
+    assert preflight_table([]) == ""
+
+
+@pytest.mark.parametrize(("path", "value", "check", "level", "words"), BROKEN)
+def test_what_is_broken_is_found_and_nothing_else(path: str, value: object, check: str, level: str, words: str) -> None:
+    (finding,) = found(changed(path, value))
+    assert (finding["host"], finding["check"], finding["level"]) == (
+        "host0" if check != "declaration" else "all",
+        check,
+        level,
+    )
+    assert words in " ".join(finding.values())
+    assert words in preflight_table([finding])
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("facts.machine", "aarch64"),
+        ("facts.system", {"id": "debian", "release": "bookworm"}),
+        ("facts.systemd", 252),
+        ("facts.cpus", 64),
+        ("facts.memory_bytes", 64 * GIB),
+        ("facts.clock.max_error", 0.1),
+        ("facts.disk.filesystem", "ext4"),
+        ("facts.disk.options", ["relatime", "rw"]),
+        ("facts.disk.size_bytes", 46 * GIB),
+        ("facts.disk.fsync_seconds", 0.02),
+        ("facts.disk.fsync_seconds", None),
+        ("facts.listeners", {"9090": {"exe": "/opt/tds/prometheus/releases/3/prometheus", "name": "prometheus"}}),
+        ("facts.listeners", {"22": {"exe": "/usr/sbin/sshd", "name": "sshd"}}),
+        ("facts.archives", {}),
+        ("needs.retention_size", "42GB"),
+        ("needs.retention_time", "60d"),
+        ("needs.capacity.bytes_per_day", 1_380_000_000),
+        ("needs.cpus", 0.5),
+    ],
+)
+def test_what_just_does_is_no_finding(path: str, value: object) -> None:
+    assert found(changed(path, value)) == []
+
+
+def test_a_host_without_data_may_have_any_disk() -> None:
+    host = changed("needs.data", "")
+    host["facts"]["disk"] |= {"filesystem": "nfs", "size_bytes": 1, "fsync_seconds": 9.0}
+    assert found(host) == []
+
+
+@pytest.mark.parametrize(("path", "value", "check", "level", "_words"), BROKEN)
+def test_what_is_accepted_is_a_warning(path: str, value: object, check: str, level: str, _words: str) -> None:
+    if check != "declaration":
+        (finding,) = found(changed(path, value) | {"accepted": [check]})
+        assert finding["level"] == "warning"
+        (other,) = found(changed(path, value) | {"accepted": [name for name in CHECKS if name != check]})
+        assert other["level"] == level
+
+
+@pytest.mark.parametrize("accepted", [["clocks"], ["declaration"], ["clock", "everything"]])
+def test_what_nobody_can_accept_is_refused(accepted: list[str]) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"preflight_accepted of host0 has .*: write one of archive, "):
+        found(HOST | {"accepted": accepted})
+
+
+def test_clocks_are_compared() -> None:
+    ahead = changed("facts.clock.time", 1006.0)
+    (finding,) = found(HOST, HOST, ahead)
+    assert (finding["host"], finding["value"]) == ("host2", "+6 s beside the others")
+    assert found(HOST, changed("facts.clock.time", 1005.0)) == []
+    assert [finding["level"] for finding in found(HOST, HOST, ahead | {"accepted": ["clock"]})] == ["warning"]
+
+
+def test_every_rule_broken_at_once_is_one_table_with_every_finding() -> None:
+    hosts = [changed(path, value) for path, value, *_ in BROKEN]
+    findings = found(*hosts, site=("monitored_services.a is 'b': write c",))
+    assert len(findings) == len(BROKEN) + 1
+    levels = [finding["level"] for finding in findings]
+    assert levels == sorted(levels), "errors come first"
+    table = preflight_table(findings)
+    assert all(words in table for *_, words in BROKEN)
+    assert "monitored_services.a is 'b': write c" in table
+    errors = levels.count("error")
+    assert table.endswith(f"{errors} errors, {len(levels) - errors} warnings; nothing was changed")
+    assert json.loads(preflight_json(findings)) == findings
+
+
+def test_what_is_said_of_all_hosts_is_said_once() -> None:
+    said = HOST | {"declared": ["the authority is old: make it anew"]}
+    assert [finding["host"] for finding in found(said, said)] == ["all"]
+    assert [finding["host"] for finding in found(said, HOST, said)] == ["host0, host2"]
+
+
+@given(st.lists(st.sampled_from(BROKEN), max_size=6, unique_by=lambda row: row[0]))
+def test_findings_add_up(rows: list[tuple[Any, ...]]) -> None:
+    """No broken rule hides another one, but for the few that are about the same thing."""
+    host = copy.deepcopy(HOST)
+    for path, value, *_ in rows:
+        *parents, last = path.split(".")
+        at = host
+        for key in parents:
+            at = at[key]
+        at[last] = copy.deepcopy(value)
+    checks = {check for _path, _value, check, *_ in rows}
+    overlapping = {"needs.archives", "facts.archives", "facts.disk.size_bytes", "facts.cgroup",
+                   "facts.cgroup.controllers", "facts.clock.synchronised", "facts.clock.max_error"}  # fmt: skip
+    seen = {finding["check"] for finding in found(host)}
+    assert seen <= checks
+    told = {check for path, _value, check, *_ in rows if path not in overlapping and not path.startswith("needs.")}
+    assert told <= seen
+
+
+@pytest.mark.parametrize(
+    ("limits", "needed"),
+    [
+        ([], {"cpus": 0, "memory": 0, "memory_together": 0}),
+        ([{"MemoryMax": "2G", "CPUQuota": "200%"}], {"cpus": 2, "memory": 2 * GIB, "memory_together": 2 * GIB}),
+        (
+            [{"MemoryMax": "512M", "CPUQuota": "50%"}, {"MemoryMax": 1024, "TasksMax": 64}],
+            {"cpus": 0.5, "memory": GIB // 2, "memory_together": GIB // 2 + 1024},
+        ),
+    ],
+)
+def test_what_daemons_need_follows_from_their_limits(limits: list[dict[str, Any]], needed: dict[str, float]) -> None:
+    assert envelope(limits) == needed
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"MemoryMax": "2 gigs"}, "MemoryMax of a daemon's _limits is '2 gigs': write bytes, or a size such as 2G"),
+        ({"MemoryMax": "0G"}, "'0G'"),
+        ({"MemoryMax": "2GB"}, "'2GB'"),
+        ({"CPUQuota": "2"}, "CPUQuota of a daemon's _limits is '2': write percents of one CPU, such as 200%"),
+        ({"CPUQuota": "0%"}, "'0%'"),
+        ({"CPUQuota": "-5%"}, "'-5%'"),
+    ],
+)
+def test_limits_that_systemd_would_not_read_are_refused(limits: dict[str, Any], told: str) -> None:
+    with pytest.raises(AnsibleFilterError) as refused:
+        envelope([limits])
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["", None, "changeme", "CHANGE_ME", "change-me", "TODO", "xxx", "<token>", "secret", "..."]
+)
+def test_a_placeholder_is_no_secret(value: object) -> None:
+    (told,) = secret_findings({"alertmanager_secrets.slack": value})
+    assert told.startswith("alertmanager_secrets.slack is ")
+    assert not value or str(value) not in told.replace("alertmanager_secrets", "").replace("ansible-vault", "")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "told"),
+    [
+        ({"mon1": "192.0.2.10", "app1": "192.0.2.10"}, ["monitoring_address of mon1 and app1 is '192.0.2.10'"]),
+        ({"mon1": "", "app1": "192.0.2.20"}, ["monitoring_address of mon1 is ''"]),
+        ({"mon1": "192.0.2.10", "app1": "192.0.2.20"}, []),
+        ({}, []),
+    ],
+)
+def test_each_host_has_an_address_of_its_own(addresses: dict[str, str], told: list[str]) -> None:
+    assert [finding.partition(":")[0] for finding in address_findings(addresses)] == told
+
+
+def test_a_secret_is_one() -> None:
+    assert secret_findings({"a": "correct horse battery staple", "b": "https://hooks.example/T00/todo"}) == []
+
+
+def test_the_targets_names_are_those_of_the_catalogue() -> None:
+    instances = [{"target": target} for target in ("redis:6379", "localhost:1", "[2001:db8::1]:80", "redis:6380")]
+    assert target_hosts({"redis": {"instances": instances}, "none": {}}) == ["redis", "2001:db8::1"]
+    assert target_hosts("garbage") == []
