@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class Request:
     query: Mapping[str, list[str]] = field(default_factory=dict)
     body: bytes = b""
 
+
+IP_FREEBIND = 15  # of <linux/in.h>; Python has no name for it
 
 Route = Callable[[Request], Answer]
 
@@ -80,6 +83,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 64
+
+    def server_bind(self) -> None:
+        # At boot the host may not have its address yet.
+        self.socket.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
+        super().server_bind()
 
 
 def control(switches: Switches, request: Request) -> Answer:

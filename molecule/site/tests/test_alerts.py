@@ -162,6 +162,7 @@ SLOW_FAULTS = {
 
 NOT_HERE = {
     "duckdb_file_size_bytes",  # files without an owner: the scenario duckdb_exporter
+    "duckdb_file_success",
     "duckdb_file_wal_size_bytes",
     "redis_cluster_slots_fail",  # a cluster: the scenario redis_exporter
     "redis_cluster_state",

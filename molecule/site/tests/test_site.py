@@ -169,7 +169,7 @@ def test_a_mistake_in_the_catalogue_is_refused_before_any_host_is_touched(play: 
     ):
         assert told in run.output
     assert run.changed == 0
-    assert sum(counts["ok"] for counts in run.recap.values()) <= 3
+    assert "PLAY [Watch every host]" not in run.output
 
 
 @pytest.mark.once
@@ -196,7 +196,7 @@ def test_everything_that_is_wrong_with_hosts_is_one_table_before_anything_change
         mon1.check_output("systemctl stop squatter")
     assert (run.code, run.changed) == (2, 0)
     for host in (mon1, app1):
-        assert host.check_output("find /etc /opt /usr /prometheus/alerts/ -cnewer /run/before") == ""
+        assert host.check_output("find /etc /opt /usr -cnewer /run/before") == ""
     for words in (
         "error    all   change_freeze[0] has 'mon'",
         "error    all   alertmanager_secrets.pager is a placeholder",
