@@ -46,7 +46,6 @@ def facts(
         "system": system(root),
         "systemd": systemd(),
         "cpus": len(os.sched_getaffinity(0)),
-        "isolated_cpus": _read(root / "sys/devices/system/cpu/isolated").strip(),
         "memory_bytes": memory(root),
         "cgroup": cgroup(root),
         "clock": clock(),
@@ -119,10 +118,8 @@ def disk(path: Path, root: Path) -> dict[str, Any]:
     mount = _mount(there, _read(root / "proc/self/mountinfo"))
     size = os.statvfs(there)
     return {
-        "path": str(there),
         **mount,
         "size_bytes": size.f_blocks * size.f_frsize,
-        "free_bytes": size.f_bavail * size.f_frsize,
         "fsync_seconds": fsync_seconds(there),
     }
 

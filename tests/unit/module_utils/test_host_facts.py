@@ -1,0 +1,127 @@
+"""What is read of a host: of a made-up one where that matters, else of this one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from ansible_collections.tds.monitoring.plugins.module_utils import host_facts
+
+HERE = Path("/")
+MOUNTINFO = """\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,errors=remount-ro
+30 22 0:25 / /run rw,nosuid - tmpfs tmpfs rw
+40 22 254:16 / /prometheus rw,noatime shared:9 - xfs /dev/vdb rw,attr2
+41 22 254:32 / /srv/two\\040words ro - ext4 /dev/vdc ro
+"""
+
+
+def write(root: Path, path: str, text: str) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n', {"id": "debian", "release": "trixie"}),
+        ('ID="rhel"\nVERSION_ID="9.4"\n', {"id": "rhel", "release": "9.4"}),
+        ("", {"id": "", "release": ""}),
+    ],
+)
+def test_the_system_is_that_of_os_release(tmp_path: Path, text: str, found: dict[str, str]) -> None:
+    write(tmp_path, "etc/os-release", text)
+    assert host_facts.system(tmp_path) == found
+
+
+def test_memory_is_bytes(tmp_path: Path) -> None:
+    write(tmp_path, "proc/meminfo", "MemTotal:        2048 kB\nMemFree:  1 kB\n")
+    assert host_facts.memory(tmp_path) == 2 * 2**20
+    assert host_facts.memory(tmp_path / "nowhere") == 0
+
+
+def test_the_hierarchy_is_the_second_where_it_has_controllers(tmp_path: Path) -> None:
+    assert host_facts.cgroup(tmp_path) == {"version": 1, "controllers": []}
+    write(tmp_path, "sys/fs/cgroup/cgroup.controllers", "cpu memory pids\n")
+    assert host_facts.cgroup(tmp_path) == {"version": 2, "controllers": ["cpu", "memory", "pids"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "mount", "filesystem", "option"),
+    [
+        ("/prometheus/data", "/prometheus", "xfs", "noatime"),
+        ("/prometheus", "/prometheus", "xfs", "attr2"),
+        ("/prometheus2", "/", "ext4", "relatime"),
+        ("/run/x", "/run", "tmpfs", "nosuid"),
+        ("/srv/two words/x", "/srv/two words", "ext4", "ro"),
+    ],
+)
+def test_a_path_is_on_the_deepest_mount_above_it(path: str, mount: str, filesystem: str, option: str) -> None:
+    found = host_facts._mount(Path(path), MOUNTINFO)
+    assert (found["mount"], found["filesystem"]) == (mount, filesystem)
+    assert option in found["options"]
+
+
+def test_the_disk_of_what_is_not_there_yet_is_that_of_its_parent(tmp_path: Path) -> None:
+    found = host_facts.disk(tmp_path / "not/yet", HERE)
+    size = os.statvfs(tmp_path)
+    assert found["size_bytes"] == size.f_blocks * size.f_frsize
+    assert found["fsync_seconds"] is None or 0 < found["fsync_seconds"] < 60
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_who_listens_is_told_by_program_and_name(listener: int) -> None:
+    found = host_facts.listeners({listener, 1}, HERE)
+    assert found.keys() == {str(listener)}
+    assert found[str(listener)]["exe"] == str(Path("/proc/self/exe").readlink())
+
+
+def test_a_name_that_nobody_knows_has_no_address() -> None:
+    assert host_facts.addresses("127.0.0.1") == ["127.0.0.1"]
+    assert host_facts.addresses("nowhere.invalid") == []
+
+
+@pytest.fixture
+def mirror() -> Iterator[str]:
+    class Answers(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200 if self.path == "/there" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_archive_is_asked_for_unless_it_is_installed(mirror: str, tmp_path: Path) -> None:
+    archives = {name: {"version": "1.0", "url": f"{mirror}/{name}"} for name in ("there", "missing", "installed")}
+    (tmp_path / "opt/tds/installed/releases/1.0").mkdir(parents=True)
+    found = host_facts.facts("/", [], [], archives, tmp_path)["archives"]
+    assert found == {"there": "", "missing": "HTTP 404"}
+
+
+def test_a_mirror_that_does_not_answer_is_told(listener: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_facts, "ANSWER_SECONDS", 0.2)
+    assert "timed out" in host_facts.answer(f"http://127.0.0.1:{listener}/x")
+    assert host_facts.answer("http://127.0.0.1:1/x") != ""
+    assert host_facts.answer("/srv/of-the-controller.tar.gz") == ""
+
+
+def test_the_clock_says_what_time_it_is() -> None:
+    found = host_facts.clock()
+    assert found["time"] > 1.7e9
+    assert (found["max_error"] is not None) == found["synchronised"]
