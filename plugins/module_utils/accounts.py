@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from .plan import Refusal
+
 NO_SHELLS = {"/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false"}
 
 
@@ -21,6 +23,19 @@ class Account(NamedTuple):
     uid: int = 0
     gid: int = 0
     exists: bool = True
+
+
+def refuse_without_root() -> None:
+    """Before the first look: who is not root sees half of a host, and takes it for the whole.
+
+    Raises:
+        Refusal: this process is not root's.
+    """
+    if os.geteuid() != 0:
+        raise Refusal(
+            f"this run is not root on the host but the user with number {os.geteuid()}, and nothing was changed. Add "
+            "--become, or connect as root."
+        )
 
 
 def find_account(name: str) -> Account:

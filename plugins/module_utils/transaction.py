@@ -150,8 +150,9 @@ class Transaction:
 
     def _refuse_while_frozen(self, action: Action, reasons: Sequence[str], found: Sequence[Finding] = ()) -> None:
         """A reload passes, and so does the start of what does not run: nobody loses anything by either."""
-        runs = self.service.state().active or any(finding.kind is Kind.UNIT for finding in found)
-        if self.frozen and action is Action.RESTART and runs:
+        if not self.frozen or action is not Action.RESTART:
+            return
+        if self.service.state().active or any(finding.kind is Kind.UNIT for finding in found):
             why = "; ".join(reasons)
             raise Refusal(
                 f"it would be restarted or stopped, because {why}, and nothing was changed: {self.frozen}. "

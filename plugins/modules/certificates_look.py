@@ -60,11 +60,13 @@ from pathlib import Path
 from stat import S_IMODE
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tds.monitoring.plugins.module_utils.accounts import refuse_without_root
+from ansible_collections.tds.monitoring.plugins.module_utils.plan import Refusal
 
 
 def text(path: Path) -> str:
-    """Of a file; empty where there is none."""
-    return path.read_text() if path.exists() else ""
+    """Of a file, with its line ends as they are; empty where there is none, and replaced where it is no text."""
+    return path.read_bytes().decode(errors="replace") if path.exists() else ""
 
 
 def together(certificate: str, key: str) -> str:
@@ -119,6 +121,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    try:
+        refuse_without_root()
+    except Refusal as reason:
+        module.fail_json(msg=str(reason))
     directory, purposes = Path(module.params["directory"]), module.params["purposes"]
     module.exit_json(
         certificates={purpose: text(directory / f"{purpose}.crt") for purpose in purposes},

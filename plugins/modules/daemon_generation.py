@@ -286,7 +286,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account, excesses, find_account
+from ansible_collections.tds.monitoring.plugins.module_utils.accounts import (
+    Account,
+    excesses,
+    find_account,
+    refuse_without_root,
+)
 from ansible_collections.tds.monitoring.plugins.module_utils.declaration import Check, Declaration, environment_file
 from ansible_collections.tds.monitoring.plugins.module_utils.drift import sha256
 from ansible_collections.tds.monitoring.plugins.module_utils.findings import Predecessors
@@ -446,14 +451,6 @@ def _refuse_bad_names(params: dict[str, Any]) -> None:
         raise Refusal(f"files: {', '.join(reloaded)} takes a reload, and the unit has no ExecReload=")
     if params["keep"] < 2:
         raise Refusal(f"keep is {params['keep']}: keep at least 2, or there is nothing to go back to")
-
-
-def refuse_without_root() -> None:
-    if os.geteuid() != 0:
-        raise Refusal(
-            f"this run is not root on the host but the user with number {os.geteuid()}, and nothing was changed. Add "
-            "--become, or connect as root."
-        )
 
 
 def execute(module: AnsibleModule) -> Outcome:

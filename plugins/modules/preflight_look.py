@@ -54,7 +54,9 @@ facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tds.monitoring.plugins.module_utils.accounts import refuse_without_root
 from ansible_collections.tds.monitoring.plugins.module_utils.host_facts import facts
+from ansible_collections.tds.monitoring.plugins.module_utils.plan import Refusal
 
 
 def main() -> None:
@@ -67,6 +69,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    try:
+        refuse_without_root()
+    except Refusal as reason:
+        module.fail_json(msg=str(reason))
     module.exit_json(facts=facts(**module.params))
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.tds.monitoring.plugins.modules import certificates_look, preflight_look
 from ansible_collections.tds.monitoring.plugins.modules.certificates_look import findings
 
 from tests.authority import Authority
@@ -91,3 +95,31 @@ def test_a_certificate_that_lacks_its_last_newline_is_taken_as_it_is_put_togethe
 def test_nothing_at_all_is_a_finding_for_each_file(tmp_path: Path) -> None:
     names = ("ca.crt", "server.crt", "server.key", "server.pem", "client.crt", "client.key", "client.pem")
     assert {f"there is no {name}" for name in names} <= set(look(tmp_path, "PEM"))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe no text", b"line\r\nends\r\n"])
+def test_what_is_no_text_or_has_other_line_ends_is_read_as_it_is(directory: Path, content: bytes) -> None:
+    (directory / "ca.crt").write_bytes(content)
+    assert look(directory, "else") == ["ca.crt has other authorities"]
+    assert look(directory, content.decode(errors="replace")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        (certificates_look, {"directory": "/etc/tds/tls", "purposes": {}, "authorities": ""}),
+        (preflight_look, {"ports": [9090]}),
+    ],
+)
+def test_who_is_not_root_is_told_before_half_of_a_host_is_taken_for_the_whole(
+    module: ModuleType,
+    arguments: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        module.main()
+    told = json.loads(capsys.readouterr().out)
+    assert told["failed"]
+    assert "this run is not root on the host but the user with number 1000, and nothing was changed" in told["msg"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.tds.monitoring.plugins.module_utils import record
-from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account
+from ansible_collections.tds.monitoring.plugins.module_utils.accounts import Account, refuse_without_root
 from ansible_collections.tds.monitoring.plugins.module_utils.generation import Busy
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import Manifest, Refusal
 from ansible_collections.tds.monitoring.plugins.module_utils.transaction import NotProven
@@ -79,7 +79,7 @@ def test_a_bad_parameter_is_refused_by_its_name(changes: dict[str, Any], told: s
 def test_a_run_without_root_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(Refusal, match=r"not root on the host but the user with number 1000.*Add --become"):
-        module.refuse_without_root()
+        refuse_without_root()
 
 
 @pytest.mark.parametrize(
