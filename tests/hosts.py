@@ -122,8 +122,9 @@ def series(text: str) -> dict[str, float]:
 
 
 def unit(host: Host, name: str, *properties: str) -> dict[str, str]:
-    """Properties of a systemd unit."""
-    shown = host.check_output("systemctl show %s --property=%s", f"{name}.service", ",".join(properties))
+    """Properties of a systemd unit; a service when its name says nothing else."""
+    full_name = name if "." in name else f"{name}.service"
+    shown = host.check_output("systemctl show %s --property=%s", full_name, ",".join(properties))
     return dict(line.split("=", 1) for line in shown.splitlines())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.tds.monitoring.plugins.filter.catalogue import duration_ms
+from ansible_collections.tds.monitoring.plugins.filter.envelope import cpu_numbers
 
 TRIED = {"debian": ("bookworm", "trixie", "forky")}
 """Systems of docs/compatibility.md, by their code names."""
@@ -37,8 +38,8 @@ ERROR, WARNING = "error", "warning"
 DECLARATION = "declaration"
 """The check that nobody can accept: what is declared cannot work."""
 CHECKS = (
-    "archive", "capacity", "cgroup", "clock", "cpus", "disk", "fsync", "machine", "memory", "names", "port", "system",
-    "systemd",
+    "archive", "capacity", "cgroup", "clock", "cpus", "disk", "fsync", "isolation", "machine", "memory", "names",
+    "port", "system", "systemd",
 )  # fmt: skip
 """What preflight_accepted can hold."""
 
@@ -78,7 +79,7 @@ def preflight_findings(hosts: Mapping[str, Mapping[str, Any]], site: Iterable[st
             raise AnsibleFilterError(
                 f"preflight_accepted of {host} has {', '.join(unknown)}: write one of {', '.join(CHECKS)}"
             )
-        for check in (_system, _size, _cgroup, _clock, _disk, _ports, _names, _archives):
+        for check in (_system, _size, _pinning, _cgroup, _clock, _disk, _ports, _names, _archives):
             found += [replace(finding, host=host) for finding in check(seen["facts"], seen["needs"])]
     found += _between({host: seen["facts"]["clock"]["time"] for host, seen in hosts.items()})
     for index, finding in enumerate(found):
@@ -130,6 +131,21 @@ def _size(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Findin
     elif memory < needs["memory_together"]:
         need = f"{_size_text(needs['memory_together'])} for all daemons at their limits"
         yield Finding("", "memory", "memory", _size_text(memory), need, "it may do: watch HostMemoryPressure", WARNING)
+
+
+def _pinning(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Finding]:
+    pinned = cpu_numbers(needs["pinned"])
+    online, isolated = (cpu_numbers(facts["cpu_numbers"][which]) for which in ("online", "isolated"))
+    for wrong, what in ((pinned & isolated, "isolated"), (pinned - online, "not there")):
+        if wrong:
+            value = f"{needs['pinned']}, of which {', '.join(map(str, sorted(wrong)))} is {what}"
+            kept = facts["cpu_numbers"]["isolated"] or "none"
+            remedy = f"choose among {facts['cpu_numbers']['online']}, of which {kept} are kept for others"
+            yield Finding("", "isolation", "monitoring_cpus", value, "CPUs for everybody", remedy)
+    if pinned and len(pinned) < needs["cpus"]:
+        remedy = "name more, or lower CPUQuota in the daemons' _limits"
+        need = f"{needs['cpus']:g} CPUs, as CPUQuota says"
+        yield Finding("", "isolation", "monitoring_cpus", str(needs["pinned"]), need, remedy)
 
 
 def _cgroup(facts: Mapping[str, Any], _needs: Mapping[str, Any]) -> Iterator[Finding]:
@@ -255,33 +271,7 @@ def _size_text(size: float) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-# --- What is needed
-
-
-def envelope(limits: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Of the daemons' limits: ``cpus`` and ``memory`` of the largest, and ``memory_together`` of all, in bytes.
-
-    Raises:
-        AnsibleFilterError: a limit that systemd would not read.
-    """
-    every = list(limits)
-    memory = [_systemd_bytes(limit["MemoryMax"]) for limit in every if limit.get("MemoryMax")]
-    cpus = [_systemd_percent(limit["CPUQuota"]) / 100 for limit in every if limit.get("CPUQuota")]
-    return {"cpus": max(cpus, default=0), "memory": max(memory, default=0), "memory_together": sum(memory)}
-
-
-def _systemd_bytes(value: object) -> int:
-    if not (match := re.fullmatch(r"(\d+)([KMGT]?)", str(value))) or not int(match[1]):
-        raise AnsibleFilterError(f"MemoryMax of a daemon's _limits is {value!r}: write bytes, or a size such as 2G")
-    return int(match[1]) * int(1024 ** " KMGT".index(match[2] or " "))
-
-
-def _systemd_percent(value: object) -> int:
-    if not (match := re.fullmatch(r"(\d+)%", str(value))) or not int(match[1]):
-        raise AnsibleFilterError(
-            f"CPUQuota of a daemon's _limits is {value!r}: write percents of one CPU, such as 200%"
-        )
-    return int(match[1])
+# --- What is declared
 
 
 def address_findings(addresses: Mapping[str, str]) -> list[str]:
@@ -350,7 +340,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         functions = (
             address_findings,
-            envelope,
             preflight_findings,
             preflight_json,
             preflight_table,

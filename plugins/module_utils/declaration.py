@@ -115,7 +115,7 @@ def validate(declared: Declaration, staged: Path, store: Store, passed: Sequence
                 declared, store, checker, words.replace(inside["{etc}"], str(store.outside.etc)), check.source
             )
     unit = declared.contents["unit"].decode().replace(f"{store.current}/", f"{staged}/")
-    if complaint := verify_unit(unit, store.name, staged):
+    if complaint := verify_unit(unit, f"{store.name}.service", staged):
         raise _refusal(declared, store, "systemd-analyze verify", complaint, "the unit")
 
 

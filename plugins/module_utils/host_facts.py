@@ -46,6 +46,7 @@ def facts(
         "system": system(root),
         "systemd": systemd(),
         "cpus": len(os.sched_getaffinity(0)),
+        "cpu_numbers": cpu_numbers(root),
         "memory_bytes": memory(root),
         "cgroup": cgroup(root),
         "clock": clock(),
@@ -76,6 +77,16 @@ def systemd() -> int:
     except (OSError, subprocess.SubprocessError):
         return 0
     return int(match[1]) if (match := re.match(r"systemd (\d+)", shown)) else 0
+
+
+def cpu_numbers(root: Path) -> dict[str, str]:
+    """Lists of CPUs, such as ``0-3,8``: ``online``, and ``isolated``, which the kernel keeps for chosen threads."""
+    cpus = root / "sys/devices/system/cpu"
+    isolated = [_read(cpus / name).strip() for name in ("isolated", "nohz_full")]
+    return {
+        "online": _read(cpus / "online").strip(),
+        "isolated": ",".join(text for text in isolated if text and text != "(null)"),  # of nohz_full, without one
+    }
 
 
 def memory(root: Path) -> int:

@@ -168,13 +168,13 @@ class Service:
         return done.stdout
 
 
-def verify_unit(text: str, name: str, staging: Path) -> str | None:
-    """systemd's own word on a unit text, or ``None`` when it has none.
+def verify_unit(text: str, unit: str, staging: Path) -> str | None:
+    """systemd's own word on the text of a unit (its full name), or ``None`` when it has none.
 
     ``systemd-analyze verify`` exits 0 for directives that it ignores, so each line about this unit is a refusal;
     lines about other units of the host are not ours.
     """
-    path = staging / f"{name}.service"
+    path = staging / unit
     path.write_text(text)
     try:
         done = run(["systemd-analyze", "verify", "--man=no", str(path)])

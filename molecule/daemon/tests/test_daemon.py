@@ -76,6 +76,15 @@ def test_limits_and_sandbox_are_in_force(host: Host) -> None:
     status = dict(re.findall(r"^(\w+):\s+(.*)$", host.file(f"/proc/{pid}/status").content_string, re.MULTILINE))
     assert (status["NoNewPrivs"], status["Seccomp"], int(status["CapBnd"], 16)) == ("1", "2", 0)
     assert status["Uid"].split() == [str(host.user("observer").uid)] * 4
+    assert status["Cpus_allowed_list"] == "0"
+    assert "/tds.slice/probe.service" in host.file(f"/proc/{pid}/cgroup").content_string
+    assert host.file(f"/proc/{pid}/oom_score_adj").content_string.strip() == "500"
+
+
+def test_a_go_program_knows_its_limits(host: Host) -> None:
+    shown = served(host)
+    assert shown["go_sched_gomaxprocs_threads"] == 1  # of 30 % of a CPU
+    assert shown["go_gc_gomemlimit_bytes"] == 72 << 20  # of 96 MiB
 
 
 @pytest.mark.parametrize("interruptions", [("reboot",), ("cut", "reboot")], ids=" and ".join)

@@ -44,6 +44,20 @@ def test_no_daemon_floods_the_journal(host: Host) -> None:
         assert shown == {"LogRateLimitIntervalUSec": "30s", "LogRateLimitBurst": "1000"}
 
 
+def test_all_daemons_are_bounded_together_and_go_before_who_trades(host: Host) -> None:
+    limits = ("MemoryMax", "TasksMax", "Slice", "OOMScoreAdjust")
+    each = [unit(host, daemon, *limits) for daemon in daemons(host)]
+    assert {shown["Slice"] for shown in each} == {"tds.slice"}
+    assert {shown["OOMScoreAdjust"] for shown in each} == {"500"}
+    together = unit(host, "tds.slice", "MemoryMax", "TasksMax", "CPUWeight", "IOWeight", "NeedDaemonReload")
+    assert together == {
+        **{name: str(sum(int(shown[name]) for shown in each)) for name in ("MemoryMax", "TasksMax")},
+        "CPUWeight": "40",
+        "IOWeight": "40",
+        "NeedDaemonReload": "no",
+    }
+
+
 def test_every_account_is_good_for_its_daemon_only(host: Host) -> None:
     for daemon in daemons(host):
         account = host.user(unit(host, daemon, "User")["User"])

@@ -11,7 +11,6 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.tds.monitoring.plugins.filter.preflight import (
     CHECKS,
     address_findings,
-    envelope,
     preflight_findings,
     preflight_json,
     preflight_table,
@@ -29,6 +28,7 @@ HOST: dict[str, Any] = {
         "system": {"id": "debian", "release": "trixie"},
         "systemd": 257,
         "cpus": 2,
+        "cpu_numbers": {"online": "0-3", "isolated": "3"},
         "memory_bytes": 3 * GIB,
         "cgroup": {"version": 2, "controllers": ["cpu", "io", "memory", "pids"]},
         "clock": {"synchronised": True, "max_error": 0.01, "time": 1000.0},
@@ -45,6 +45,7 @@ HOST: dict[str, Any] = {
     },
     "needs": {
         "cpus": 2.0,
+        "pinned": "0-1",
         "memory": 2 * GIB,
         "memory_together": 3 * GIB,
         "data": "/prometheus/data",
@@ -90,6 +91,9 @@ BROKEN = [
     ("facts.systemd", 251, "systemd", "error", "252 or newer"),
     ("facts.systemd", 0, "systemd", "error", "none"),
     ("facts.cpus", 1, "cpus", "error", "CPUQuota"),
+    ("needs.pinned", "2-3", "isolation", "error", "2-3, of which 3 is isolated"),
+    ("needs.pinned", "0-1,9", "isolation", "error", "0-1,9, of which 9 is not there"),
+    ("needs.pinned", "0", "isolation", "error", "2 CPUs, as CPUQuota says"),
     ("facts.memory_bytes", int(1.7 * GIB), "memory", "error", "1.7 GiB"),
     ("facts.memory_bytes", int(1.9 * GIB), "memory", "warning", "3.0 GiB for all"),
     ("facts.memory_bytes", 3 * GIB - 1, "memory", "warning", "HostMemoryPressure"),
@@ -180,6 +184,10 @@ def test_what_is_broken_is_found_and_nothing_else(path: str, value: object, chec
         ("needs.retention_time", "60d"),
         ("needs.capacity.bytes_per_day", 1_380_000_000),
         ("needs.cpus", 0.5),
+        ("needs.pinned", ""),
+        ("needs.pinned", "0,2"),
+        ("needs.pinned", "no list"),  # told as a declaration
+        ("facts.cpu_numbers", {"online": "0-1", "isolated": ""}),
     ],
 )
 def test_what_just_does_is_no_finding(path: str, value: object) -> None:
@@ -252,38 +260,6 @@ def test_findings_add_up(rows: list[tuple[Any, ...]]) -> None:
     assert seen <= checks
     told = {check for path, _value, check, *_ in rows if path not in overlapping and not path.startswith("needs.")}
     assert told <= seen
-
-
-@pytest.mark.parametrize(
-    ("limits", "needed"),
-    [
-        ([], {"cpus": 0, "memory": 0, "memory_together": 0}),
-        ([{"MemoryMax": "2G", "CPUQuota": "200%"}], {"cpus": 2, "memory": 2 * GIB, "memory_together": 2 * GIB}),
-        (
-            [{"MemoryMax": "512M", "CPUQuota": "50%"}, {"MemoryMax": 1024, "TasksMax": 64}],
-            {"cpus": 0.5, "memory": GIB // 2, "memory_together": GIB // 2 + 1024},
-        ),
-    ],
-)
-def test_what_daemons_need_follows_from_their_limits(limits: list[dict[str, Any]], needed: dict[str, float]) -> None:
-    assert envelope(limits) == needed
-
-
-@pytest.mark.parametrize(
-    ("limits", "told"),
-    [
-        ({"MemoryMax": "2 gigs"}, "MemoryMax of a daemon's _limits is '2 gigs': write bytes, or a size such as 2G"),
-        ({"MemoryMax": "0G"}, "'0G'"),
-        ({"MemoryMax": "2GB"}, "'2GB'"),
-        ({"CPUQuota": "2"}, "CPUQuota of a daemon's _limits is '2': write percents of one CPU, such as 200%"),
-        ({"CPUQuota": "0%"}, "'0%'"),
-        ({"CPUQuota": "-5%"}, "'-5%'"),
-    ],
-)
-def test_limits_that_systemd_would_not_read_are_refused(limits: dict[str, Any], told: str) -> None:
-    with pytest.raises(AnsibleFilterError) as refused:
-        envelope([limits])
-    assert told in str(refused.value)
 
 
 @pytest.mark.parametrize(

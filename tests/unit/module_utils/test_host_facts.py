@@ -45,6 +45,17 @@ def test_memory_is_bytes(tmp_path: Path) -> None:
     assert host_facts.memory(tmp_path / "nowhere") == 0
 
 
+def test_cpus_are_isolated_by_any_of_two(tmp_path: Path) -> None:
+    assert host_facts.cpu_numbers(tmp_path) == {"online": "", "isolated": ""}
+    write(tmp_path, "sys/devices/system/cpu/online", "0-15\n")
+    write(tmp_path, "sys/devices/system/cpu/isolated", "\n")
+    write(tmp_path, "sys/devices/system/cpu/nohz_full", "  (null)\n")
+    assert host_facts.cpu_numbers(tmp_path) == {"online": "0-15", "isolated": ""}
+    write(tmp_path, "sys/devices/system/cpu/isolated", "8-11\n")
+    write(tmp_path, "sys/devices/system/cpu/nohz_full", "10-15\n")
+    assert host_facts.cpu_numbers(tmp_path) == {"online": "0-15", "isolated": "8-11,10-15"}
+
+
 def test_the_hierarchy_is_the_second_where_it_has_controllers(tmp_path: Path) -> None:
     assert host_facts.cgroup(tmp_path) == {"version": 1, "controllers": []}
     write(tmp_path, "sys/fs/cgroup/cgroup.controllers", "cpu memory pids\n")
