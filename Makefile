@@ -122,6 +122,10 @@ bench-alerts: setup ## seconds from a fault to the webhook, by stage
 bench-duckdb: venv ## what a scrape costs the process that writes a DuckDB
 	PYTHONPATH=python python3 -m bench.duckdb
 
+.PHONY: bench-ingest
+bench-ingest: setup ## what one Prometheus takes in at one second, and what it costs; about 45 minutes
+	python3 -m bench.ingest $(BENCH)
+
 # ---
 
 .PHONY: duckdb-exporter-archive

@@ -1,8 +1,9 @@
 """Targets that together show as many series as one likes, for little: /metrics of a trade engine, rendered beforehand.
 
-A page has 5,000 series or what --series says: 60 % are buckets of latency histograms, 20 % counters, 15 % gauges, 5 %
-constant, about 90 bytes a line. There are 60 pages, one for each second, and every port serves them: counters grow from
-page to page and begin anew with the first, as a program does that restarts once a minute; gauges walk to and fro.
+A page has 5,000 series or what --series says, of books in each of which something is traded in three seconds of ten:
+eleven buckets of its latency histogram, four counters, three gauges that move when there is trade, one constant; about
+90 bytes a line. There are 60 pages, one for each second, and every port serves them. Counters begin anew with the first
+page, as those of a program do that restarts once a minute.
 
     python3 -m lab.load --ports 20000-20009 [--address 127.0.0.1] [--series 5000]
 
@@ -12,13 +13,15 @@ It needs Python's standard library only, so that this file alone runs on a host.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import selectors
 import socket
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 PAGES = 60
 BUCKETS = ("0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "1", "+Inf")
+SERIES_OF_A_BOOK = len(BUCKETS) + 8
 VENUES = ("xetra", "nyse", "cme", "lse", "tse")
 HEAD = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\n\r\n"
 WAITING_CONNECTIONS = 128
@@ -27,50 +30,40 @@ WAITING_CONNECTIONS = 128
 def pages(series: int, seed: int = 1) -> list[bytes]:
     """What is said in each second of a minute, headers of HTTP included."""
     dice = random.Random(seed)  # noqa: S311  no secret
-    columns = [_values(kind, dice) for kind in _kinds(series)]
-    names = list(_names(series))
-    texts = (
-        "".join(f"{name} {values[page]}\n" for name, values in zip(names, columns, strict=True))
-        for page in range(PAGES)
-    )
+    books = [_book(number, dice) for number in range(-(-series // SERIES_OF_A_BOOK))]
+    lines = [line for book in books for line in book][:series]
+    texts = ("".join(f"{name} {values[page]}\n" for name, values in lines) for page in range(PAGES))
     return [(HEAD.format(len(text)) + text).encode("ascii") for text in texts]
 
 
-def _kinds(series: int) -> Iterator[str]:
-    for index in range(series):
-        share = index / series
-        if share < 0.6:
-            yield f"bucket{index % len(BUCKETS)}"
-        else:
-            yield "counter" if share < 0.8 else "gauge" if share < 0.95 else "constant"
+def _book(number: int, dice: random.Random) -> list[tuple[str, list[str]]]:
+    """The series of what is traded under one symbol: name and values, one for each page."""
+    where = f'venue="{VENUES[number % len(VENUES)]}",strategy="s{number % 97:02}",symbol="SYM{number:05}"'
+    orders = [dice.choices((0, 1, 2, 8), (70, 15, 10, 5))[0] for _page in range(PAGES)]
+    buckets = sorted(dice.randrange(10**6) for _bucket in BUCKETS)
+    told: list[list[str]] = [[] for _bucket in BUCKETS]
+    for count in orders:
+        for _order in range(count):
+            slowest = min(int(dice.expovariate(0.4)), len(BUCKETS) - 1)
+            for bucket in range(slowest, len(BUCKETS)):
+                buckets[bucket] += 1
+        for values, total in zip(told, buckets, strict=True):
+            values.append(str(total))
+    name = "engine_order_latency_seconds_bucket"
+    found = [(f'{name}{{{where},le="{le}"}}', values) for le, values in zip(BUCKETS, told, strict=True)]
+    for lane in range(4):
+        totals = itertools.accumulate(orders, initial=dice.randrange(10**6))
+        found.append((f'engine_orders_total{{{where},lane="{lane}"}}', list(map(str, totals))[1:]))
+    positions = ((f'engine_position_value{{{where},lane="{lane}"}}', _walk(orders, dice)) for lane in range(3))
+    return [*found, *positions, (f'engine_book_info{{{where},lane="0"}}', ["1"] * PAGES)]
 
 
-def _names(series: int) -> Iterator[str]:
-    for index, kind in enumerate(_kinds(series)):
-        book = index // len(BUCKETS)
-        where = f'venue="{VENUES[book % len(VENUES)]}",strategy="s{book % 97:02}",symbol="SYM{book:05}"'
-        if kind.startswith("bucket"):
-            yield f'engine_order_latency_seconds_bucket{{{where},le="{BUCKETS[index % len(BUCKETS)]}"}}'
-        else:
-            yield f'engine_{kind}_{"total" if kind == "counter" else "value"}{{{where},lane="{index % len(BUCKETS)}"}}'
-
-
-def _values(kind: str, dice: random.Random) -> list[str]:
-    if kind == "constant":
-        return [str(dice.randrange(100))] * PAGES
-    if kind == "gauge":
-        value, there = dice.uniform(0, 1000), []
-        for _page in range(PAGES // 2):
-            value += dice.gauss(0, 1)
-            there.append(f"{value:.2f}")
-        return there + there[::-1]
-    # Of a histogram, the buckets below a latency that seldom occurs stand still most of the time.
-    rate = (0.05 + 0.2 * int(kind.removeprefix("bucket"))) if kind != "counter" else dice.choice((0.1, 3, 50))
-    total, grown = dice.randrange(10**6), []
-    for _page in range(PAGES):
-        total += max(0, round(dice.gauss(rate, rate**0.5)))
-        grown.append(str(total))
-    return grown
+def _walk(orders: Sequence[int], dice: random.Random) -> list[str]:
+    value, told = dice.uniform(0, 1000), []
+    for count in orders:
+        value += dice.gauss(0, 1) if count else 0
+        told.append(f"{value:.2f}")
+    return told
 
 
 class Client:
