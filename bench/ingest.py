@@ -101,7 +101,7 @@ class Prometheus:
         )
 
     def _fetch(self, path: str) -> str:
-        curl = ["curl", "--silent", "--fail", "--max-time=30", f"http://127.0.0.1:9090{path}"]
+        curl = ["curl", "--silent", "--fail", "--max-time", "30", f"http://127.0.0.1:9090{path}"]
         command = ["nsenter", f"--net=/proc/{self.pid}/ns/net", *curl]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import platform
 import re
@@ -15,13 +16,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 
 from ansible.module_utils.urls import open_url
+
+from .proof import get
 
 FSYNCS = 5
 FSYNC_BYTES = 4096
 ANSWER_SECONDS = 5.0
 LISTENING = "0A"
+RUNNING = {
+    "samples_per_second": (
+        "sum(sum by (job) (scrape_samples_post_metric_relabeling) / on (job) job:scrape_interval_seconds)"
+    ),
+    "series": "max(prometheus_tsdb_head_series)",
+    "block_bytes": (
+        "max(prometheus_tsdb_compaction_chunk_size_bytes_sum / (prometheus_tsdb_compaction_chunk_samples_sum > 0))"
+    ),
+}
+"""Of a running Prometheus: what it takes in, what its head holds, and bytes of one sample in the blocks it wrote."""
 STA_UNSYNC, TIME_ERROR = 0x40, 5
 
 
@@ -30,6 +44,7 @@ def facts(
     ports: Iterable[int],
     names: Iterable[str],
     archives: Mapping[str, Mapping[str, str]],
+    prometheus: Mapping[str, Any] | None = None,
     root: Path = Path("/"),
 ) -> dict[str, Any]:
     """Everything, in plain types. Sizes are bytes, times are seconds.
@@ -39,6 +54,7 @@ def facts(
         ports: TCP ports whose listeners are told.
         names: of other hosts, to look up here.
         archives: by daemon, ``version`` and ``url`` (or path) of its release; one that is installed is not asked for.
+        prometheus: ``url`` of the Prometheus that runs here, if one does, and ``tls`` (``ca``, ``client``) to ask it.
         root: where ``/proc``, ``/sys`` and ``/etc`` are; for tests.
     """
     return {
@@ -58,6 +74,7 @@ def facts(
             for daemon, archive in archives.items()
             if not (root / "opt/tds" / daemon / "releases" / archive["version"]).exists()
         },
+        "prometheus": running(prometheus["url"], prometheus.get("tls")) if prometheus else {},
     }
 
 
@@ -222,6 +239,17 @@ def answer(url: str) -> str:
         return f"HTTP {error.code}"
     except (URLError, OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
+
+
+def running(url: str, tls: Mapping[str, Any] | None) -> dict[str, float]:
+    """What a Prometheus says of itself (RUNNING); empty for one that does not answer, or has nothing to say yet."""
+    named = (f'label_replace({query}, "what", "{what}", "", "")' for what, query in RUNNING.items())
+    try:
+        answer = get(f"{url}/api/v1/query?{urlencode({'query': ' or '.join(named)})}", tls)
+        found = json.loads(answer)["data"]["result"]
+        return {row["metric"]["what"]: float(row["value"][1]) for row in found}
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def _read(path: Path) -> str:

@@ -29,6 +29,18 @@ options:
     description: By daemon, C(version) and C(url) of its release. One that is installed is not asked for.
     type: dict
     default: {}
+  prometheus:
+    description: The Prometheus that may run here, which is asked what it takes in; one that does not answer is fine.
+    type: dict
+    suboptions:
+      url:
+        description: Where it listens.
+        type: str
+        required: true
+      tls:
+        description: Authorities (C(ca)) and client certificate (C(client)) for https.
+        type: dict
+        default: {}
 attributes:
   check_mode:
     support: full
@@ -66,6 +78,10 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
             "archives": {"type": "dict", "default": {}},
+            "prometheus": {
+                "type": "dict",
+                "options": {"url": {"type": "str", "required": True}, "tls": {"type": "dict", "default": {}}},
+            },
         },
         supports_check_mode=True,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from ansible_collections.tds.monitoring.plugins.module_utils import host_facts
@@ -105,10 +108,22 @@ def test_a_name_that_nobody_knows_has_no_address() -> None:
 
 @pytest.fixture
 def mirror() -> Iterator[str]:
+    """Of archives; and a Prometheus."""
+
     class Answers(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response(200 if self.path == "/there" else 404)
             self.end_headers()
+
+        def do_GET(self) -> None:
+            where = urlsplit(self.path)
+            (query,) = parse_qs(where.query)["query"]
+            asked = re.findall(r', "what", "(\w+)",', query)
+            rows = [{"metric": {"what": what}, "value": [1, "42.5"]} for what in asked[:2]]
+            self.send_response(200)
+            self.end_headers()
+            broken = where.path != "/api/v1/query"
+            self.wfile.write(b"<html>" if broken else json.dumps({"data": {"result": rows}}).encode())
 
         def log_message(self, *_: object) -> None: ...
 
@@ -121,7 +136,7 @@ def mirror() -> Iterator[str]:
 def test_an_archive_is_asked_for_unless_it_is_installed(mirror: str, tmp_path: Path) -> None:
     archives = {name: {"version": "1.0", "url": f"{mirror}/{name}"} for name in ("there", "missing", "installed")}
     (tmp_path / "opt/tds/installed/releases/1.0").mkdir(parents=True)
-    found = host_facts.facts("/", [], [], archives, tmp_path)["archives"]
+    found = host_facts.facts("/", [], [], archives, root=tmp_path)["archives"]
     assert found == {"there": "", "missing": "HTTP 404"}
 
 
@@ -130,6 +145,16 @@ def test_a_mirror_that_does_not_answer_is_told(listener: int, monkeypatch: pytes
     assert "timed out" in host_facts.answer(f"http://127.0.0.1:{listener}/x")
     assert host_facts.answer("http://127.0.0.1:1/x") != ""
     assert host_facts.answer("/srv/of-the-controller.tar.gz") == ""
+
+
+def test_a_prometheus_that_runs_is_asked_what_it_takes_in(mirror: str, tmp_path: Path) -> None:
+    found = host_facts.facts("/", [], [], {}, {"url": mirror}, tmp_path)["prometheus"]
+    assert found == {"samples_per_second": 42.5, "series": 42.5}  # it has written no block yet
+
+
+@pytest.mark.parametrize("where", ["http://127.0.0.1:1", "{mirror}/a/login/page", "no url"])
+def test_what_does_not_answer_as_prometheus_says_nothing(mirror: str, where: str) -> None:
+    assert host_facts.running(where.format(mirror=mirror), {}) == {}
 
 
 def test_the_clock_says_what_time_it_is() -> None:
