@@ -126,6 +126,11 @@ bench-duckdb: venv ## what a scrape costs the process that writes a DuckDB
 bench-ingest: setup ## what one Prometheus takes in at one second, and what it costs; about 45 minutes
 	python3 -m bench.ingest $(BENCH)
 
+.PHONY: bench-forecast
+bench-forecast: setup ## how true the forecast of retention is, on a month that is made up; about 8 minutes
+	$(LAB) artifacts
+	python3 -m bench.forecast
+
 # ---
 
 .PHONY: duckdb-exporter-archive

@@ -238,22 +238,24 @@ def _run(prometheus: Prometheus, targets: int, truncations: int) -> dict[str, An
         "wal_bytes_max": round(over("max_over_time(prometheus_tsdb_wal_storage_size_bytes[])")),
         "disk_bytes_max": round(over(f"max_over_time(({' + '.join(STORAGE)})[:])")),
         "wal_bytes_per_sample": round(wal_per_sample, 2),
-        "block_bytes_per_sample": block_bytes_per_sample(),
+        **bytes_per_sample(),
         "query_p99_s": round(watcher.p99(), 3),
         "queries_failed": watcher.failed,
         "replay_s": replay_seconds(),
     }
 
 
-def block_bytes_per_sample() -> float:
-    """Of the blocks that are there: every byte below their directories, by the samples that their meta.json says."""
+def bytes_per_sample() -> dict[str, float]:
+    """Of the blocks that are there, all of each and its chunks alone: the index is less of a long block."""
     script = """
 import json, pathlib
 blocks = [meta.parent for meta in pathlib.Path("/prometheus/data").glob("*/meta.json")]
-size = sum(file.stat().st_size for block in blocks for file in block.rglob("*") if file.is_file())
-print(size / sum(json.loads((block / "meta.json").read_text())["stats"]["numSamples"] for block in blocks))
+samples = sum(json.loads((block / "meta.json").read_text())["stats"]["numSamples"] for block in blocks)
+for pattern in ("*", "chunks/*"):
+    print(sum(file.stat().st_size for block in blocks for file in block.rglob(pattern) if file.is_file()) / samples)
 """
-    return round(float(on("mon1", f"python3 -c '{script}'")), 2)
+    every, chunks = (round(float(figure), 2) for figure in on("mon1", f"python3 -c '{script}'").split())
+    return {"block_bytes_per_sample": every, "chunk_bytes_per_sample": chunks}
 
 
 def replay_seconds() -> float:

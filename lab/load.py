@@ -30,19 +30,23 @@ WAITING_CONNECTIONS = 128
 def pages(series: int, seed: int = 1) -> list[bytes]:
     """What is said in each second of a minute, headers of HTTP included."""
     dice = random.Random(seed)  # noqa: S311  no secret
-    books = [_book(number, dice) for number in range(-(-series // SERIES_OF_A_BOOK))]
-    lines = [line for book in books for line in book][:series]
+    books = (book(number, orders(dice, PAGES), dice) for number in range(-(-series // SERIES_OF_A_BOOK)))
+    lines = [line for lines in books for line in lines][:series]
     texts = ("".join(f"{name} {values[page]}\n" for name, values in lines) for page in range(PAGES))
     return [(HEAD.format(len(text)) + text).encode("ascii") for text in texts]
 
 
-def _book(number: int, dice: random.Random) -> list[tuple[str, list[str]]]:
-    """The series of what is traded under one symbol: name and values, one for each page."""
+def orders(dice: random.Random, seconds: int, busy: float = 0.3) -> list[int]:
+    """How many are executed in each second; ``busy`` is the share of seconds with any."""
+    return dice.choices((0, 1, 2, 8), (1 - busy, busy / 2, busy / 3, busy / 6), k=seconds)
+
+
+def book(number: int, executed: Sequence[int], dice: random.Random) -> list[tuple[str, list[str]]]:
+    """The series of what is traded under one symbol: name and a value for each second, by the orders of that second."""
     where = f'venue="{VENUES[number % len(VENUES)]}",strategy="s{number % 97:02}",symbol="SYM{number:05}"'
-    orders = [dice.choices((0, 1, 2, 8), (70, 15, 10, 5))[0] for _page in range(PAGES)]
     buckets = sorted(dice.randrange(10**6) for _bucket in BUCKETS)
     told: list[list[str]] = [[] for _bucket in BUCKETS]
-    for count in orders:
+    for count in executed:
         for _order in range(count):
             slowest = min(int(dice.expovariate(0.4)), len(BUCKETS) - 1)
             for bucket in range(slowest, len(BUCKETS)):
@@ -52,15 +56,15 @@ def _book(number: int, dice: random.Random) -> list[tuple[str, list[str]]]:
     name = "engine_order_latency_seconds_bucket"
     found = [(f'{name}{{{where},le="{le}"}}', values) for le, values in zip(BUCKETS, told, strict=True)]
     for lane in range(4):
-        totals = itertools.accumulate(orders, initial=dice.randrange(10**6))
+        totals = itertools.accumulate(executed, initial=dice.randrange(10**6))
         found.append((f'engine_orders_total{{{where},lane="{lane}"}}', list(map(str, totals))[1:]))
-    positions = ((f'engine_position_value{{{where},lane="{lane}"}}', _walk(orders, dice)) for lane in range(3))
-    return [*found, *positions, (f'engine_book_info{{{where},lane="0"}}', ["1"] * PAGES)]
+    positions = ((f'engine_position_value{{{where},lane="{lane}"}}', _walk(executed, dice)) for lane in range(3))
+    return [*found, *positions, (f'engine_book_info{{{where},lane="0"}}', ["1"] * len(executed))]
 
 
-def _walk(orders: Sequence[int], dice: random.Random) -> list[str]:
+def _walk(executed: Sequence[int], dice: random.Random) -> list[str]:
     value, told = dice.uniform(0, 1000), []
-    for count in orders:
+    for count in executed:
         value += dice.gauss(0, 1) if count else 0
         told.append(f"{value:.2f}")
     return told
