@@ -129,7 +129,7 @@ bench-ingest: setup ## what one Prometheus takes in at one second, and what it c
 .PHONY: bench-forecast
 bench-forecast: setup ## how true the forecast of retention is, on a month that is made up; about 8 minutes
 	$(LAB) artifacts
-	python3 -m bench.forecast
+	PYTHONPATH=collections python3 -m bench.forecast
 
 # ---
 

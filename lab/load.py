@@ -31,7 +31,7 @@ def pages(series: int, seed: int = 1) -> list[bytes]:
     """What is said in each second of a minute, headers of HTTP included."""
     dice = random.Random(seed)  # noqa: S311  no secret
     books = (book(number, orders(dice, PAGES), dice) for number in range(-(-series // SERIES_OF_A_BOOK)))
-    lines = [line for lines in books for line in lines][:series]
+    lines = list(itertools.chain.from_iterable(books))[:series]
     texts = ("".join(f"{name} {values[page]}\n" for name, values in lines) for page in range(PAGES))
     return [(HEAD.format(len(text)) + text).encode("ascii") for text in texts]
 
@@ -48,8 +48,8 @@ def book(number: int, executed: Sequence[int], dice: random.Random) -> list[tupl
     told: list[list[str]] = [[] for _bucket in BUCKETS]
     for count in executed:
         for _order in range(count):
-            slowest = min(int(dice.expovariate(0.4)), len(BUCKETS) - 1)
-            for bucket in range(slowest, len(BUCKETS)):
+            falls_in = min(int(dice.expovariate(0.4)), len(BUCKETS) - 1)
+            for bucket in range(falls_in, len(BUCKETS)):
                 buckets[bucket] += 1
         for values, total in zip(told, buckets, strict=True):
             values.append(str(total))
