@@ -25,34 +25,39 @@ FORMS = {
 }
 
 
-def envelope_findings(limits: Mapping[str, Mapping[str, Any]], cpus: object = "") -> list[str]:
+def envelope_findings(limits: Mapping[str, Any], cpus: object = "") -> list[str]:
     """What systemd would not read, or what would let nothing run, by the variable that has it.
 
     Args:
         limits: directives by variable, such as ``prometheus_limits``.
         cpus: ``monitoring_cpus``.
     """
-    found = [
-        f"{variable}.{directive} is {value!r}: write {form}"
-        for variable, directives in limits.items()
-        for directive, value in directives.items()
-        for pattern, form in [FORMS.get(directive, (None, ""))]
-        if pattern and not pattern.fullmatch(str(value))
-    ]
+    found = [text for variable, directives in limits.items() for text in _unreadable(variable, directives)]
     if not CPUS.fullmatch(str(cpus or "0")):
         found.append(f"monitoring_cpus is {cpus!r}: write numbers of CPUs, such as 0-1,4, or nothing for all")
     return found
 
 
-def envelope(limits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _unreadable(variable: str, directives: object) -> Iterator[str]:
+    if not isinstance(directives, Mapping):
+        yield f"{variable} is {directives!r}: write a mapping, such as {{MemoryMax: 128M, CPUQuota: 50%}}"
+        return
+    for directive, value in directives.items():
+        pattern, form = FORMS.get(directive, (None, ""))
+        if pattern and value is not None and not pattern.fullmatch(str(value)):
+            yield f"{variable}.{directive} is {value!r}: write {form}"
+
+
+def envelope(limits: Mapping[str, Any]) -> dict[str, Any]:
     """Of the daemons' limits: ``cpus`` and ``memory`` of the largest, ``memory_together``, and ``slice``.
 
     ``slice`` has the directives that bound all of them: the memory and the tasks of all together, and the CPUs of the
     largest. Of what one of them has no limit, all have none. What cannot be read is left out: envelope_findings tells.
     """
-    memory = [_bytes(each.get("MemoryMax")) for each in limits.values()]
-    cpus = [_percent(each.get("CPUQuota")) for each in limits.values()]
-    tasks = [_count(each.get("TasksMax")) for each in limits.values()]
+    every = [each for each in limits.values() if isinstance(each, Mapping)]
+    memory = [_bytes(each.get("MemoryMax")) for each in every]
+    cpus = [_percent(each.get("CPUQuota")) for each in every]
+    tasks = [_count(each.get("TasksMax")) for each in every]
     together = {
         "MemoryMax": sum(memory) if all(memory) else 0,
         "CPUQuota": f"{max(cpus)}%" if cpus and all(cpus) else "",

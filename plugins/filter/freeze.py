@@ -58,7 +58,7 @@ def freeze_findings(intervals: object, now: datetime | None = None) -> list[str]
     if not found and intervals and _end(intervals, now or datetime.now(UTC)) is None:
         days = AHEAD.days
         found.append(
-            f"change_freeze is {len(intervals)} intervals that do not end within {days} days: leave time for changes"
+            f"change_freeze is {list(intervals)!r}, which does not end within {days} days: leave time for changes"
         )
     return found
 

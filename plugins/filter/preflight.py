@@ -19,8 +19,9 @@ MACHINES = ("x86_64", "aarch64")
 OLDEST_SYSTEMD = 252
 CONTROLLERS = ("cpu", "memory", "pids")
 """Without these a unit's CPUQuota, MemoryMax or TasksMax is a wish."""
-LARGEST_CLOCK_ERROR = 0.1
-"""Seconds; stamps of a scrape are milliseconds, and hosts' are compared."""
+LARGEST_CLOCK_ERROR = 2.0
+"""Seconds that the kernel says it may be wrong by. It adds 0.5 ms a second from one correction to the next, and daemons
+ask every 64 to 2048 s: beyond this none has come for an hour."""
 LARGEST_CLOCK_DIFFERENCE = 5.0
 """Seconds between two hosts that are looked at together; they are not looked at in the same instant."""
 SLOW_FSYNC, HOPELESS_FSYNC = 0.02, 0.5
@@ -34,12 +35,14 @@ RETENTION, SUFFIXES = re.compile(r"(\d+)(B|KB|MB|GB|TB|PB|EB)"), ("B", "KB", "MB
 DAY_MS = 86_400_000
 OURS = "/opt/tds/"
 PLACEHOLDERS = re.compile(r"(change[-_ ]?me|todo|fixme|xxx+|secret|password|placeholder|<.*>|\.\.\.)", re.IGNORECASE)
+SECRETS = (("bearer_token",), ("basic_auth", "password"), ("redis", "password"))
+"""What of a service is secret."""
 ERROR, WARNING = "error", "warning"
 DECLARATION = "declaration"
 """The check that nobody can accept: what is declared cannot work."""
 CHECKS = (
     "archive", "capacity", "cgroup", "clock", "cpus", "disk", "fsync", "isolation", "machine", "memory", "names",
-    "port", "system", "systemd",
+    "port", "system", "systemd", "time_daemon",
 )  # fmt: skip
 """What preflight_accepted can hold."""
 
@@ -65,8 +68,9 @@ def preflight_findings(hosts: Mapping[str, Mapping[str, Any]], site: Iterable[st
         hosts: by name, ``facts`` (of the module preflight_look); ``needs``; ``accepted``, checks whose errors are
             warnings there; and ``declared``, findings about the declaration, one text each. ``needs`` has ``cpus``,
             ``memory`` and ``memory_together`` (bytes), ``data`` (the path, or empty), ``retention_size`` and
-            ``retention_time``, ``capacity`` (of the filter capacity), ``ports`` (by what listens there) and
-            ``archives`` (by daemon, ``version`` and ``url``).
+            ``retention_time``, ``capacity`` (of the filter capacity), ``ports`` (by what listens there),
+            ``archives`` (by daemon, ``version`` and ``url``) and ``clock_sources`` (whom the role timesync is to have
+            the clock follow; empty where it does nothing).
         site: findings about the declaration that are no host's.
 
     Raises:
@@ -79,11 +83,13 @@ def preflight_findings(hosts: Mapping[str, Mapping[str, Any]], site: Iterable[st
             raise AnsibleFilterError(
                 f"preflight_accepted of {host} has {', '.join(unknown)}: write one of {', '.join(CHECKS)}"
             )
-        for check in (_system, _size, _pinning, _cgroup, _clock, _disk, _ports, _names, _archives):
+        for check in (_system, _size, _pinning, _cgroup, _clock, _time_daemons, _disk, _ports, _names, _archives):
             found += [replace(finding, host=host) for finding in check(seen["facts"], seen["needs"])]
     found += _between({host: seen["facts"]["clock"]["time"] for host, seen in hosts.items()})
     for index, finding in enumerate(found):
-        if finding.check in hosts.get(finding.host, {}).get("accepted", ()):
+        seen = hosts.get(finding.host, {"accepted": (), "needs": {}})
+        mended = finding.check == "clock" and seen["needs"].get("clock_sources")  # by the run that this would stop
+        if finding.check in seen["accepted"] or mended:
             found[index] = replace(finding, level=WARNING)
     return [asdict(finding) for finding in sorted(found, key=lambda finding: finding.level != ERROR)]
 
@@ -159,14 +165,27 @@ def _cgroup(facts: Mapping[str, Any], _needs: Mapping[str, Any]) -> Iterator[Fin
         yield Finding("", "cgroup", "cgroup controllers", value, " ".join(CONTROLLERS), remedy)
 
 
-def _clock(facts: Mapping[str, Any], _needs: Mapping[str, Any]) -> Iterator[Finding]:
+def _clock(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Finding]:
     clock = facts["clock"]
     if not clock["synchronised"]:
-        remedy = "run chrony, or another that keeps the clock: `timedatectl` says what there is"
+        remedy = "set timesync_servers, or run another that keeps the clock: `timedatectl` says what there is"
+        if needs["clock_sources"]:
+            remedy = "chrony is to keep it, by timesync_servers: if it runs, look at `chronyc sources`"
         yield Finding("", "clock", "clock", "not synchronised", "synchronised", remedy)
     elif clock["max_error"] > LARGEST_CLOCK_ERROR:
         value, need = f"up to {clock['max_error']:.3f} s wrong", f"at most {LARGEST_CLOCK_ERROR:g} s"
         yield Finding("", "clock", "clock", value, need, "look at the sources: `chronyc sources`")
+
+
+def _time_daemons(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Finding]:
+    """Who sets the clock already. systemd-timesyncd leaves with chrony's coming: Debian's package sees to it."""
+    sources, running = needs["clock_sources"], set(facts["time_daemons"]) - {"chronyd", "systemd-timesyn"}
+    if any(source.get("kind") == "refclock" for source in sources):
+        running.discard("ptp4l")  # it keeps the card's clock, which chrony follows
+    if sources and running:
+        remedy = "remove it; or leave the clock to it, with timesync_servers: [] for this host"
+        value = f"set, and {', '.join(sorted(running))} runs"
+        yield Finding("", "time_daemon", "timesync_servers", value, "one who sets the clock", remedy)
 
 
 def _disk(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Finding]:
@@ -295,6 +314,19 @@ def target_hosts(services: object) -> list[str]:
     return [host for host in dict.fromkeys(hosts) if host != "localhost"]
 
 
+def declared_secrets(services: object) -> dict[str, Any]:
+    """Tokens and passwords in a catalogue, by where they stand; catalogue_findings tells of those that are empty."""
+    found = {}
+    for name, settings in services.items() if isinstance(services, Mapping) else ():
+        for path in SECRETS:
+            at = settings
+            for key in path:
+                at = at.get(key) if isinstance(at, Mapping) else None
+            if at:
+                found[".".join(("monitored_services", str(name), *path))] = at
+    return found
+
+
 def secret_findings(secrets: Mapping[str, Any]) -> list[str]:
     """Secrets that are none, by variable; no value is ever shown."""
     return [
@@ -340,6 +372,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         functions = (
             address_findings,
+            declared_secrets,
             preflight_findings,
             preflight_json,
             preflight_table,

@@ -37,6 +37,8 @@ RUNNING = {
 }
 """Of a running Prometheus: what it takes in, what its head holds, and bytes of one sample in the blocks it wrote."""
 STA_UNSYNC, TIME_ERROR = 0x40, 5
+TIME_DAEMONS = ("chronyd", "ntpd", "phc2sys", "ptp4l", "systemd-timesyn", "timemaster")
+"""As the kernel names their processes, in 15 letters. ntpd is that of ntp, ntpsec and openntpd."""
 
 
 def facts(
@@ -66,6 +68,8 @@ def facts(
         "memory_bytes": memory(root),
         "cgroup": cgroup(root),
         "clock": clock(),
+        "chrony": (root / "usr/sbin/chronyd").exists(),
+        "time_daemons": time_daemons(root),
         "disk": disk(Path(path), root),
         "listeners": listeners(set(ports), root),
         "names": {name: addresses(name) for name in names},
@@ -138,6 +142,12 @@ def clock() -> dict[str, Any]:
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
     kept = 0 <= state != TIME_ERROR and not timex.status & STA_UNSYNC
     return {"synchronised": kept, "max_error": timex.maxerror / 1e6 if kept else None, "time": time.time()}
+
+
+def time_daemons(root: Path) -> list[str]:
+    """Those that run, by the names of their processes."""
+    running = {_read(process / "comm").strip() for process in root.glob("proc/[0-9]*")}
+    return sorted(running.intersection(TIME_DAEMONS))
 
 
 def disk(path: Path, root: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ SMALL = {"MemoryMax": "128M", "CPUQuota": "50%", "TasksMax": 64}
             {"cpus": 0, "memory": 1024, "memory_together": 1024, "slice": {"MemoryMax": 1024, "TasksMax": 64}},
         ),
         # What cannot be read is told elsewhere.
-        ({"a": {"MemoryMax": "2 gigs"}}, {"cpus": 0, "memory": 0, "memory_together": 0, "slice": {}}),
+        ({"a": {"MemoryMax": "2 gigs"}, "b": "2G"}, {"cpus": 0, "memory": 0, "memory_together": 0, "slice": {}}),
     ],
 )
 def test_what_daemons_need_follows_from_their_limits(limits: dict[str, Any], needed: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ def test_no_list_of_cpus_is_told(cpus: object) -> None:
 
 @pytest.mark.parametrize("cpus", ["", None, 0, 1, "0-1,4", "0 2"])
 def test_what_can_work_is_no_finding(cpus: object) -> None:
-    assert envelope_findings({"a": PROMETHEUS | {"Nice": 5, "LogRateLimitBurst": 0}}, cpus) == []
+    assert envelope_findings({"a": PROMETHEUS | {"Nice": 5, "IOWeight": None, "LogRateLimitBurst": 0}}, cpus) == []
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,11 @@ def test_it_is_on_while_one_of_the_intervals_holds(intervals: list[Any], now: st
         ([{"years": ["soon"]}], "has 'soon'"),
         ([{"weekdays": ["monday"], "location": "London"}], "has location 'London': write a time zone"),
         ([{"weekdays": ["monday:sunday"]}], "which ends before it begins"),  # the week begins on Sunday
-        ([{"weekdays": ["sunday:saturday"]}], "that do not end within 14 days: leave time for changes"),
-        ([{"times": [{"start_time": "00:00", "end_time": "24:00"}]}], "that do not end within 14 days"),
+        (
+            [{"weekdays": ["sunday:saturday"]}],
+            "[{'weekdays': ['sunday:saturday']}], which does not end within 14 days: leave time for changes",
+        ),
+        ([{"times": [{"start_time": "00:00", "end_time": "24:00"}]}], "which does not end within 14 days"),
         ([{"weekdays": ["monday"]}, {"weekdays": ["x"]}], "change_freeze[1] has 'x'"),
     ],
 )

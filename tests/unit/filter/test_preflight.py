@@ -8,15 +8,21 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.tds.monitoring.plugins.filter.catalogue import catalogue_findings
+from ansible_collections.tds.monitoring.plugins.filter.envelope import envelope_findings
+from ansible_collections.tds.monitoring.plugins.filter.freeze import freeze_findings
+from ansible_collections.tds.monitoring.plugins.filter.network import clear_findings, network_findings
 from ansible_collections.tds.monitoring.plugins.filter.preflight import (
     CHECKS,
     address_findings,
+    declared_secrets,
     preflight_findings,
     preflight_json,
     preflight_table,
     secret_findings,
     target_hosts,
 )
+from ansible_collections.tds.monitoring.plugins.filter.timesync import timesync_findings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +38,8 @@ HOST: dict[str, Any] = {
         "memory_bytes": 3 * GIB,
         "cgroup": {"version": 2, "controllers": ["cpu", "io", "memory", "pids"]},
         "clock": {"synchronised": True, "max_error": 0.01, "time": 1000.0},
+        "chrony": True,
+        "time_daemons": ["chronyd"],
         "disk": {
             "mount": "/prometheus",
             "filesystem": "xfs",
@@ -59,6 +67,7 @@ HOST: dict[str, Any] = {
         },
         "ports": {"prometheus": 9090},
         "archives": {"prometheus": PROMETHEUS},
+        "clock_sources": [],
     },
     "accepted": [],
     "declared": [],
@@ -103,8 +112,8 @@ BROKEN = [
     ("facts.cgroup.controllers", ["cpu", "io", "pids"], "cgroup", "error", "give it memory"),
     ("facts.cgroup.controllers", ["io", "memory", "pids"], "cgroup", "error", "give it cpu"),
     ("facts.cgroup.controllers", ["cpu", "memory"], "cgroup", "error", "give it pids"),
-    ("facts.clock.synchronised", False, "clock", "error", "not synchronised"),
-    ("facts.clock.max_error", 0.101, "clock", "error", "0.101 s wrong"),
+    ("facts.clock.synchronised", False, "clock", "error", "set timesync_servers"),
+    ("facts.clock.max_error", 2.001, "clock", "error", "2.001 s wrong"),
     ("facts.disk.filesystem", "nfs4", "disk", "error", "nfs4"),
     ("facts.disk.filesystem", "tmpfs", "disk", "error", "ext4 or xfs"),
     ("facts.disk.filesystem", "fuse.sshfs", "disk", "error", "a local filesystem"),
@@ -171,7 +180,9 @@ def test_what_is_broken_is_found_and_nothing_else(path: str, value: object, chec
         ("facts.systemd", 252),
         ("facts.cpus", 64),
         ("facts.memory_bytes", 64 * GIB),
-        ("facts.clock.max_error", 0.1),
+        ("facts.clock.max_error", 2.0),
+        ("facts.time_daemons", ["ntpd"]),  # whom the site keeps its clocks with
+        ("needs.clock_sources", [{"address": "192.0.2.123"}]),
         ("facts.disk.filesystem", "ext4"),
         ("facts.disk.options", ["relatime", "rw"]),
         ("facts.disk.size_bytes", 46 * GIB),
@@ -213,6 +224,39 @@ def test_what_is_accepted_is_a_warning(path: str, value: object, check: str, lev
 def test_what_nobody_can_accept_is_refused(accepted: list[str]) -> None:
     with pytest.raises(AnsibleFilterError, match=r"preflight_accepted of host0 has .*: write one of archive, "):
         found(HOST | {"accepted": accepted})
+
+
+FOLLOWS = [{"address": "192.0.2.123"}]
+CARD = [{"address": "PHC", "kind": "refclock", "options": "/dev/ptp0"}]
+
+
+@pytest.mark.parametrize(
+    ("running", "sources", "told"),
+    [
+        (["ntpd"], FOLLOWS, "set, and ntpd runs"),
+        (["chronyd", "phc2sys", "ptp4l"], FOLLOWS, "set, and phc2sys, ptp4l runs"),
+        (["phc2sys", "ptp4l"], CARD, "set, and phc2sys runs"),  # both would set it
+        (["timemaster"], CARD, "set, and timemaster runs"),
+        (["chronyd", "ptp4l"], CARD, None),
+        (["systemd-timesyn"], FOLLOWS, None),  # leaves when the package chrony comes
+        (["ntpd"], [], None),
+    ],
+)
+def test_two_do_not_set_one_clock(running: list[str], sources: list[dict[str, str]], told: str | None) -> None:
+    host = changed("facts.time_daemons", running)
+    host["needs"]["clock_sources"] = sources
+    assert [finding["value"] for finding in found(host)] == ([told] if told else [])
+    assert {finding["level"] for finding in found(host | {"accepted": ["time_daemon"]})} <= {"warning"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("facts.clock.synchronised", False), ("facts.clock.max_error", 9.0), ("facts.clock.time", 2e9)]
+)
+def test_a_clock_that_the_run_will_mend_does_not_stop_it(path: str, value: object) -> None:
+    host = changed(path, value)
+    assert found(host, HOST, HOST)[0]["level"] == "error"
+    host["needs"]["clock_sources"] = FOLLOWS
+    assert [finding["level"] for finding in found(host, HOST, HOST)] == ["warning"]
 
 
 def test_clocks_are_compared() -> None:
@@ -284,6 +328,25 @@ def test_each_host_has_an_address_of_its_own(addresses: dict[str, str], told: li
     assert [finding.partition(":")[0] for finding in address_findings(addresses)] == told
 
 
+CATALOGUE = {
+    "redis": {"redis": {"username": "monitoring", "password": "changeme"}},
+    "backend": {"bearer_token": "<token>"},
+    "engine": {"basic_auth": {"username": "prometheus", "password": "correct horse battery staple"}},
+    "empty": {"bearer_token": "", "basic_auth": "x", "redis": None},  # catalogue_findings tells of these
+    "none": None,
+}
+
+
+def test_every_secret_of_the_catalogue_is_looked_at_and_none_is_shown() -> None:
+    found = secret_findings(declared_secrets(CATALOGUE))
+    assert found == [
+        f"monitored_services.{where} is a placeholder: write it into vault.yml with `ansible-vault edit`"
+        for where in ("redis.redis.password", "backend.bearer_token")
+    ]
+    assert len(declared_secrets(CATALOGUE)) == 3
+    assert declared_secrets("garbage") == {}
+
+
 def test_a_secret_is_one() -> None:
     assert secret_findings({"a": "correct horse battery staple", "b": "https://hooks.example/T00/todo"}) == []
 
@@ -292,3 +355,138 @@ def test_the_targets_names_are_those_of_the_catalogue() -> None:
     instances = [{"target": target} for target in ("redis:6379", "localhost:1", "[2001:db8::1]:80", "redis:6380")]
     assert target_hosts({"redis": {"instances": instances}, "none": {}}) == ["redis", "2001:db8::1"]
     assert target_hosts("garbage") == []
+
+
+# --- What is declared: each mistake with its variable, its value and the remedy, in the table
+
+HOSTS = {"mon1": "192.0.2.10", "app1": "192.0.2.20"}
+ALWAYS = [{"weekdays": ["sunday:saturday"]}]
+
+
+def service(**settings: Any) -> list[str]:
+    good = {"scrape_interval": "1s", "instances": [{"name": "backend", "host": "app1", "target": "backend:8000"}]}
+    return catalogue_findings({"backend": good | settings}, HOSTS, {"redis_exporter": 9121})
+
+
+def target(text: object) -> list[str]:
+    return service(instances=[{"name": "backend", "host": "app1", "target": text}])
+
+
+def limit(**limits: object) -> list[str]:
+    return envelope_findings({"prometheus_limits": limits})
+
+
+def hours(start: str, end: str) -> list[str]:
+    return freeze_findings([{"times": [{"start_time": start, "end_time": end}]}])
+
+
+def clock(**server: object) -> list[str]:
+    return timesync_findings([{"address": "192.0.2.1"} | server])
+
+
+def door(**entry: object) -> list[str]:
+    good = {"name": "ssh", "port": 22, "from": ["192.0.2.0/24"], "source": "firewall_ssh_from"}
+    return network_findings([good | entry], {})
+
+
+BAD_VALUES: list[tuple[list[str], str, str]] = [
+    # what is said, its beginning with variable and value, and words of the remedy
+    (limit(CPUQuota=0), "prometheus_limits.CPUQuota is 0", "such as 200%"),
+    (limit(CPUQuota="0%"), "prometheus_limits.CPUQuota is '0%'", "such as 200%"),
+    (limit(CPUQuota="2"), "prometheus_limits.CPUQuota is '2'", "such as 200%"),
+    (limit(CPUQuota="-5%"), "prometheus_limits.CPUQuota is '-5%'", "such as 200%"),
+    (limit(CPUQuota="two"), "prometheus_limits.CPUQuota is 'two'", "such as 200%"),
+    (limit(MemoryMax=0), "prometheus_limits.MemoryMax is 0", "such as 2G"),
+    (limit(MemoryMax="0G"), "prometheus_limits.MemoryMax is '0G'", "such as 2G"),
+    (limit(MemoryMax="2GB"), "prometheus_limits.MemoryMax is '2GB'", "such as 2G"),
+    (limit(MemoryMax="2 gigs"), "prometheus_limits.MemoryMax is '2 gigs'", "such as 2G"),
+    (limit(MemoryMax="-1G"), "prometheus_limits.MemoryMax is '-1G'", "such as 2G"),
+    (limit(TasksMax=0), "prometheus_limits.TasksMax is 0", "such as 512"),
+    (limit(TasksMax="many"), "prometheus_limits.TasksMax is 'many'", "such as 512"),
+    (envelope_findings({"prometheus_limits": "2G"}), "prometheus_limits is '2G'", "write a mapping"),
+    (envelope_findings({}, "two"), "monitoring_cpus is 'two'", "such as 0-1,4"),
+    (address_findings({"mon1": "192.0.2.10", "app1": "192.0.2.10"}),
+     "monitoring_address of mon1 and app1 is '192.0.2.10'", "write each host its own"),
+    (address_findings({"mon1": ""}), "monitoring_address of mon1 is ''", "write each host its own"),
+    (freeze_findings(ALWAYS), f"change_freeze is {ALWAYS}", "leave time for changes"),
+    (hours("00:00", "24:00"), "change_freeze is [{'times'", "leave time"),
+    (freeze_findings("always"), "change_freeze is 'always'", "write intervals"),
+    (freeze_findings([{}]), "change_freeze[0] is {}", "write intervals"),
+    (freeze_findings([{"weekdays": ["mon:fri"]}]), "change_freeze[0] has 'mon:fri'", "write intervals"),
+    (freeze_findings([{"weekdays": "monday"}]), "change_freeze[0] has weekdays 'monday'", "write a list"),
+    (hours("8:00", "17:00"), "change_freeze[0] has the time '8:00'", "write it as"),
+    (hours("22:00", "02:00"), "change_freeze[0] has times from 22:00", "write two"),
+    (freeze_findings([{"days_of_month": ["32"]}]), "change_freeze[0] has days_of_month '32'", "write 1 to 31"),
+    (freeze_findings([{"weekdays": ["monday"], "location": "London"}]),
+     "change_freeze[0] has location 'London'", "write a time zone"),
+    (clock(address=""), "timesync_servers[0].address is ''", "write one IP address or name"),
+    (clock(address="a b"), "timesync_servers[0].address is 'a b'", "write one IP address or name"),
+    (clock(kind="ntp"), "timesync_servers[0].kind is 'ntp'", "write one of server"),
+    (clock(options="iburts"), "timesync_servers[0].options is 'iburts'", "did you mean iburst?"),
+    (clock(options="minpoll"), "timesync_servers[0].options is 'minpoll'", "write a value"),
+    (clock(kind="refclock", address="ptp0", options="/dev/ptp0"),
+     "timesync_servers[0].address is 'ptp0'", "one of PPS"),
+    (timesync_findings("192.0.2.1"), "timesync_servers is '192.0.2.1'", "write a list"),
+    (timesync_findings([], {"makestep": [1, 3]}), "timesync_settings.makestep is [1, 3]", "write one line"),
+    (secret_findings({"alertmanager_secrets.slack": ""}), "alertmanager_secrets.slack is empty", "ansible-vault edit"),
+    (secret_findings({"certificates_ca_passphrase": "<passphrase>"}),
+     "certificates_ca_passphrase is a placeholder", "ansible-vault edit"),
+    (secret_findings(declared_secrets(CATALOGUE))[:1],
+     "monitored_services.redis.redis.password is a placeholder", "ansible-vault edit"),
+    (secret_findings(declared_secrets(CATALOGUE))[1:],
+     "monitored_services.backend.bearer_token is a placeholder", "ansible-vault edit"),
+    (door(port=0), "port of ssh in firewall_allow is 0", "write"),
+    (door(port="ssh"), "port of ssh in firewall_allow is 'ssh'", "write"),
+    (door(port=65536), "port of ssh in firewall_allow is 65536", "write"),
+    (door(**{"from": ["bastion"]}), "firewall_ssh_from is 'bastion'", "write an IP address"),
+    (door(**{"from": ["192.0.2.300"]}), "firewall_ssh_from is '192.0.2.300'", "write"),
+    (door(**{"from": ["192.0.2.1/24"]}), "firewall_ssh_from is '192.0.2.1/24'", "write"),
+    (network_findings([], {"mon1": {"prometheus": 9100, "node_exporter": 9100}}),
+     "node_exporter_port is 9100", "choose another"),
+    (clear_findings([{"variable": "prometheus_listen_addresses", "addresses": ["192.0.2.10"], "tls": {}}]),
+     "prometheus_listen_addresses is '192.0.2.10'", "set its _tls"),
+    (service(scrape_interval="1 second"), "monitored_services.backend.scrape_interval is '1 second'", "write"),
+    (service(scrape_interval=0), "monitored_services.backend.scrape_interval is 0", "write"),
+    (service(scrape_interval="0s"), "monitored_services.backend.scrape_interval is '0s'", "write"),
+    (service(scrape_timeout="2s"),
+     "monitored_services.backend.scrape_timeout is '2s'", "may not exceed scrape_interval"),
+    (service(scrape_intervall="1s"),
+     "monitored_services.backend.scrape_intervall is not known", "did you mean scrape_interval?"),
+    (service(memory_limit="1 gig"), "monitored_services.backend.memory_limit is '1 gig'", "write"),
+    (service(memory_limit=0), "monitored_services.backend.memory_limit is 0", "write"),
+    (service(sample_limit=-1), "monitored_services.backend.sample_limit is -1", "write"),
+    (service(scheme="ftp"), "monitored_services.backend.scheme is 'ftp'", "write"),
+    (service(metrics_path="metrics"), "monitored_services.backend.metrics_path is 'metrics'", "write"),
+    (service(contract="front"), "monitored_services.backend.contract is 'front'", "known are"),
+    (service(probe="udp"), "monitored_services.backend.probe is 'udp'", "write one of"),
+    (service(exporter="redis_exportr"), "monitored_services.backend.exporter is 'redis_exportr'", "redis_exporter"),
+    (service(instances="backend:8000"), "monitored_services.backend.instances is 'backend:8000'", "write"),
+    (service(instances=[]), "monitored_services.backend.instances is []", "write"),
+    (service(instances=[{"name": "backend", "host": "ap1", "target": "backend:8000"}]),
+     "monitored_services.backend.instances[0].host is 'ap1'", "app1"),
+    (target("backend"), "monitored_services.backend.instances[0].target is 'backend'", "write host:port"),
+    (target("backend:0"), "monitored_services.backend.instances[0].target is 'backend:0'", "write host:port"),
+    (target("backend:80000"), "monitored_services.backend.instances[0].target is 'backend:80000'", "write host:port"),
+    (target("http://backend:8000"),
+     "monitored_services.backend.instances[0].target is 'http://backend:8000'", "write host:port"),
+    (target(""), "monitored_services.backend.instances[0].target is ''", "write host:port"),
+]  # fmt: skip
+
+
+def test_the_table_of_bad_values_is_long() -> None:
+    assert len(BAD_VALUES) >= 60
+
+
+@pytest.mark.parametrize(
+    ("said", "begins", "remedy"), BAD_VALUES, ids=[begins for _said, begins, _remedy in BAD_VALUES]
+)
+def test_a_bad_value_stands_in_the_table_with_its_variable_and_the_remedy(
+    said: list[str], begins: str, remedy: str
+) -> None:
+    (text,) = said
+    assert text.startswith(begins)
+    table = preflight_table(found(HOST | {"declared": said}))
+    (line,) = (line for line in table.splitlines() if line.startswith("error"))
+    assert begins in line
+    assert remedy in line.partition(begins)[2]
+    assert table.endswith("1 errors, 0 warnings; nothing was changed")

@@ -157,6 +157,18 @@ def test_what_does_not_answer_as_prometheus_says_nothing(mirror: str, where: str
     assert host_facts.running(where.format(mirror=mirror), {}) == {}
 
 
+def test_time_daemons_are_known_by_their_processes(tmp_path: Path) -> None:
+    for number, name in enumerate(("systemd", "ntpd", "systemd-timesyn", "chronyd-helper", "ntpd")):
+        write(tmp_path, f"proc/{number + 1}/comm", f"{name}\n")
+    assert host_facts.time_daemons(tmp_path) == ["ntpd", "systemd-timesyn"]
+
+
+def test_chrony_is_there_when_its_daemon_is(tmp_path: Path) -> None:
+    assert not host_facts.facts("/", [], [], {}, root=tmp_path)["chrony"]
+    write(tmp_path, "usr/sbin/chronyd", "")
+    assert host_facts.facts("/", [], [], {}, root=tmp_path)["chrony"]
+
+
 def test_the_clock_says_what_time_it_is() -> None:
     found = host_facts.clock()
     assert found["time"] > 1.7e9
