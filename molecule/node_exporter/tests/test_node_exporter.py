@@ -155,7 +155,7 @@ def test_its_process_has_no_rights(host: Host) -> None:
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
     assert status["Uid"].split()[0] == str(host.user("node_exporter").uid)
-    assert exposure(host, "node_exporter") <= 1.4
+    assert exposure(host, "node_exporter") <= 1.8  # 0.4 of it for adjtimex, which reads the clock's state
 
 
 def test_a_killed_one_comes_back(host: Host, url: str) -> None:
