@@ -1,7 +1,8 @@
-"""What a catalogue will write: samples per second, and how many days of them a size holds."""
+"""What a catalogue will write, and how much of it a filesystem keeps."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -28,6 +29,11 @@ BLOCK_BYTES = 2.0
 WAL_BYTES, WAL_SECONDS = 9, 3 * 3600
 """Of one sample in the log, which holds up to three hours."""
 DAY = 86400
+SHARE_OF_DISK = 0.85
+"""What of a filesystem retention may take: compaction writes new blocks beside the old ones."""
+SIZE, UNITS = re.compile(r"(\d+)(B|KB|MB|GB|TB|PB|EB)"), ("B", "KB", "MB", "GB", "TB", "PB", "EB")
+"""Prometheus' sizes: its GB has 2^30 bytes."""
+MIB = 2**20
 
 
 def capacity(instances: Iterable[Mapping[str, Any]], services: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,8 +63,26 @@ def _series(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
     return SERIES.get(kind, UNKNOWN)
 
 
+def size_bytes(size: object) -> int | None:
+    """Bytes of a size as Prometheus writes them; ``None`` for what it would not read, and for zero."""
+    match = SIZE.fullmatch(str(size))
+    return int(match[1]) * int(1024 ** UNITS.index(match[2])) or None if match else None
+
+
+def kept_size(size: str, filesystem_bytes: int) -> str:
+    """The smaller of a declared size and what a filesystem has room for, as Prometheus writes it.
+
+    Args:
+        size: as declared; what cannot be read stays as it is, for the preflight and Prometheus to refuse.
+        filesystem_bytes: 0 where nobody has looked.
+    """
+    most = int(SHARE_OF_DISK * filesystem_bytes)
+    wanted = size_bytes(size)
+    return size if not most or wanted is None or wanted <= most else f"{most // MIB}MB"
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"capacity": capacity}
+        return {"capacity": capacity, "kept_size": kept_size}

@@ -10,8 +10,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.tds.monitoring.plugins.filter.capacity import SHARE_OF_DISK, kept_size, size_bytes
 from ansible_collections.tds.monitoring.plugins.filter.catalogue import duration_ms
 from ansible_collections.tds.monitoring.plugins.filter.envelope import cpu_numbers
+from ansible_collections.tds.monitoring.plugins.module_utils import storage
 
 TRIED = {"debian": ("bookworm", "trixie", "forky")}
 """Systems of docs/compatibility.md, by their code names."""
@@ -28,16 +30,12 @@ SLOW_FSYNC, HOPELESS_FSYNC = 0.02, 0.5
 """Seconds. Each Prometheus segment and each generation ends with one."""
 NOT_FOR_DATA = ("nfs", "nfs4", "cifs", "9p", "tmpfs", "ramfs", "fuse", "fuse.sshfs", "squashfs", "iso9660")
 """Prometheus' documentation asks for a local POSIX filesystem."""
-SHARE_OF_DISK = 0.85
-"""What of a filesystem retention may take: compaction writes new blocks beside the old ones."""
-RETENTION, SUFFIXES = re.compile(r"(\d+)(B|KB|MB|GB|TB|PB|EB)"), ("B", "KB", "MB", "GB", "TB", "PB", "EB")
-"""Prometheus' sizes: its GB has 2^30 bytes."""
 DAY_MS = 86_400_000
 OURS = "/opt/tds/"
 PLACEHOLDERS = re.compile(r"(change[-_ ]?me|todo|fixme|xxx+|secret|password|placeholder|<.*>|\.\.\.)", re.IGNORECASE)
 SECRETS = (("bearer_token",), ("basic_auth", "password"), ("redis", "password"))
 """What of a service is secret."""
-ERROR, WARNING = "error", "warning"
+ERROR, WARNING, NOTE = "error", "warning", "note"
 DECLARATION = "declaration"
 """The check that nobody can accept: what is declared cannot work."""
 CHECKS = (
@@ -67,10 +65,10 @@ def preflight_findings(hosts: Mapping[str, Mapping[str, Any]], site: Iterable[st
     Args:
         hosts: by name, ``facts`` (of the module preflight_look); ``needs``; ``accepted``, checks whose errors are
             warnings there; and ``declared``, findings about the declaration, one text each. ``needs`` has ``cpus``,
-            ``memory`` and ``memory_together`` (bytes), ``data`` (the path, or empty), ``retention_size`` and
-            ``retention_time``, ``capacity`` (of the filter capacity), ``ports`` (by what listens there),
-            ``archives`` (by daemon, ``version`` and ``url``) and ``clock_sources`` (whom the role timesync is to have
-            the clock follow; empty where it does nothing).
+            ``memory`` and ``memory_together`` (bytes), ``data`` (the path, or empty), ``storage`` (the settings of that
+            role), ``retention_size`` and ``retention_time``, ``capacity`` (of the filter capacity), ``ports`` (by what
+            listens there), ``archives`` (by daemon, ``version`` and ``url``) and ``clock_sources`` (whom the role
+            timesync is to have the clock follow; empty where it does nothing).
         site: findings about the declaration that are no host's.
 
     Raises:
@@ -85,11 +83,12 @@ def preflight_findings(hosts: Mapping[str, Mapping[str, Any]], site: Iterable[st
             )
         for check in (_system, _size, _pinning, _cgroup, _clock, _time_daemons, _disk, _ports, _names, _archives):
             found += [replace(finding, host=host) for finding in check(seen["facts"], seen["needs"])]
+        found += [_declared(host, text) for text in _storage(seen["facts"], seen["needs"])]
     found += _between({host: seen["facts"]["clock"]["time"] for host, seen in hosts.items()})
     for index, finding in enumerate(found):
         seen = hosts.get(finding.host, {"accepted": (), "needs": {}})
         mended = finding.check == "clock" and seen["needs"].get("clock_sources")  # by the run that this would stop
-        if finding.check in seen["accepted"] or mended:
+        if finding.level == ERROR and (finding.check in seen["accepted"] or mended):
             found[index] = replace(finding, level=WARNING)
     return [asdict(finding) for finding in sorted(found, key=lambda finding: finding.level != ERROR)]
 
@@ -188,10 +187,29 @@ def _time_daemons(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterato
         yield Finding("", "time_daemon", "timesync_servers", value, "one who sets the clock", remedy)
 
 
+def _storage(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> list[str]:
+    return storage.faults(facts["storage"], needs["storage"]) if needs["storage"] else []
+
+
+def _disk_to_be(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The filesystem that data will be on: what is there, or what the role storage will mount."""
+    seen, wanted = facts["storage"], needs["storage"]
+    if not seen or not seen.get("size_bytes") or storage.is_mounted(seen):
+        return dict(facts["disk"])
+    return {
+        "mount": storage.MOUNT,
+        "filesystem": wanted["filesystem"],
+        "options": ["rw", *wanted["mount_options"]],
+        "size_bytes": seen["filesystem_bytes"] or seen["size_bytes"],
+        "fsync_seconds": None,
+    }
+
+
 def _disk(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Finding]:
-    disk, data = facts["disk"], needs["data"]
+    data = needs["data"]
     if not data:
         return
+    disk = _disk_to_be(facts, needs)
     what = f"filesystem of {data}"
     if disk["filesystem"] in NOT_FOR_DATA:
         remedy = f"mount a local disk with ext4 or xfs at {data}"
@@ -200,7 +218,7 @@ def _disk(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Findin
         remedy = "mount it anew, and see in the kernel's log why it was: `journalctl --dmesg`"
         yield Finding("", "disk", what, f"{disk['mount']} is read-only", "writable", remedy)
     if "noatime" not in disk["options"] and "relatime" not in disk["options"]:
-        remedy = "add noatime to its options in /etc/fstab"
+        remedy = "add noatime to its options: storage_mount_options, or /etc/fstab"
         yield Finding("", "disk", what, "each reading writes a time", "noatime", remedy, WARNING)
     yield from _retention(disk, needs, what)
     fsync = disk["fsync_seconds"]
@@ -214,31 +232,35 @@ def _disk(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Findin
 
 def _retention(disk: Mapping[str, Any], needs: Mapping[str, Any], what: str) -> Iterator[Finding]:
     declared = needs["retention_size"]
-    remedy = "write a size as Prometheus has them, such as 39GB: without one the disk fills"
-    if not (match := RETENTION.fullmatch(str(declared))) or not int(match[1]):
+    if size_bytes(declared) is None:
+        remedy = "write a size as Prometheus has them, such as 50GB: without one the disk fills"
         yield Finding("", "disk", "prometheus_retention_size", repr(declared), "a size", remedy)
         return
-    wanted = int(match[1]) * 1024 ** SUFFIXES.index(match[2])
-    yield from _days(wanted, needs)
-    most = int(SHARE_OF_DISK * disk["size_bytes"])
-    if wanted > most:
-        remedy = f"set it to {most // 2**30}GB, or give the host a larger disk"
+    kept = kept_size(declared, disk["size_bytes"])
+    log = needs["capacity"]["wal_bytes"]
+    if (size_bytes(kept) or 0) <= log:
+        value, need = f"{kept} of {_size_text(disk['size_bytes'])}", f"{_size_text(log)} for the write-ahead log alone"
+        yield Finding("", "disk", what, value, need, "give the host a larger disk, or scrape less often")
+        return
+    yield from _days(kept, needs)
+    if kept != declared:
         need = f"at most {SHARE_OF_DISK:.0%} of {_size_text(disk['size_bytes'])}, the {what}"
-        yield Finding("", "disk", "prometheus_retention_size", _size_text(wanted), need, remedy)
+        remedy = f"Prometheus is told {kept}: the rest is for compaction"
+        yield Finding("", "disk", "prometheus_retention_size", declared, need, remedy, NOTE)
 
 
-def _days(size: int, needs: Mapping[str, Any]) -> Iterator[Finding]:
+def _days(kept: str, needs: Mapping[str, Any]) -> Iterator[Finding]:
     """Whether the days that are wanted fit beside the log, at the rate that the catalogue will write."""
     capacity, time = needs["capacity"], needs["retention_time"]
     if (wanted := duration_ms(time)) is None:
         remedy = "write a duration as Prometheus has them, such as 30d"
         yield Finding("", "capacity", "prometheus_retention_time", repr(time), "a duration", remedy)
         return
-    fit = max(0.0, size - capacity["wal_bytes"]) / max(1, capacity["bytes_per_day"])
+    fit = ((size_bytes(kept) or 0) - capacity["wal_bytes"]) / max(1, capacity["bytes_per_day"])
     if fit < wanted / DAY_MS:
         most, samples = next(iter(capacity["by_service"].items()))
         value = f"{time} of {capacity['samples_per_second']} samples/s"
-        need = f"{fit:.1f} days fit into {needs['retention_size']}"
+        need = f"{fit:.1f} days fit into {kept}"
         remedy = (
             f"keep {int(fit)}d, or scrape less often: {samples} of the samples/s are of {most}. Or a larger disk and "
             "prometheus_retention_size; or accept it (capacity): then the oldest goes first"
@@ -356,8 +378,8 @@ def preflight_table(findings: Sequence[Mapping[str, str]]) -> str:
             lines.append("  ".join([*cells[:2], f"{said}: {row['remedy']}" if row["remedy"] else said]))
         else:
             lines += ["  ".join(cells).rstrip(), f"    -> {row['remedy']}"]
-    errors = sum(finding["level"] == ERROR for finding in findings)
-    summary = f"{errors} errors, {len(findings) - errors} warnings"
+    errors, warnings = (sum(finding["level"] == level for finding in findings) for level in (ERROR, WARNING))
+    summary = f"{errors} errors, {warnings} warnings"
     return "\n".join([*lines, f"{summary}; nothing was changed" if errors else summary])
 
 

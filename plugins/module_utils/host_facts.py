@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 
 from ansible.module_utils.urls import open_url
 
+from . import block
 from .proof import get
 
 FSYNCS = 5
@@ -43,6 +44,7 @@ TIME_DAEMONS = ("chronyd", "ntpd", "phc2sys", "ptp4l", "systemd-timesyn", "timem
 
 def facts(
     path: str,
+    device: str,
     ports: Iterable[int],
     names: Iterable[str],
     archives: Mapping[str, Mapping[str, str]],
@@ -53,6 +55,7 @@ def facts(
 
     Args:
         path: where data will be; the nearest directory that exists stands for it.
+        device: a disk of its own for that; empty for none.
         ports: TCP ports whose listeners are told.
         names: of other hosts, to look up here.
         archives: by daemon, ``version`` and ``url`` (or path) of its release; one that is installed is not asked for.
@@ -71,6 +74,7 @@ def facts(
         "chrony": (root / "usr/sbin/chronyd").exists(),
         "time_daemons": time_daemons(root),
         "disk": disk(Path(path), root),
+        "storage": block.look(device, root),
         "listeners": listeners(set(ports), root),
         "names": {name: addresses(name) for name in names},
         "archives": {

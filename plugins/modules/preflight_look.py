@@ -15,6 +15,10 @@ options:
     description: Where data will be; the nearest directory that exists stands for it.
     type: path
     default: /
+  device:
+    description: A disk of its own for that; what it is and holds.
+    type: str
+    default: ""
   ports:
     description: TCP ports whose listeners are told.
     type: list
@@ -75,6 +79,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "default": "/"},
+            "device": {"type": "str", "default": ""},
             "ports": {"type": "list", "elements": "int", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
             "archives": {"type": "dict", "default": {}},

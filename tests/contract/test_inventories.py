@@ -149,6 +149,14 @@ def test_a_port_that_clickhouse_opens_for_us_is_open_to_prometheus_only_and_its_
     assert value("clickhouse_metrics_state", "-i", str(PROD), host="app1") == "absent"
 
 
+def test_what_prometheus_keeps_follows_from_the_newest_look_at_its_filesystem() -> None:
+    looked = {"__preflight_host": {"facts": {"disk": {"size_bytes": 7}}}}
+    assert value("prometheus_data_bytes", "-i", str(PROD)) == 0
+    assert value("prometheus_data_bytes", "-i", str(PROD), "-e", json.dumps(looked)) == 7
+    made = looked | {"ansible_facts": {"storage_bytes": 9}}
+    assert value("prometheus_data_bytes", "-i", str(PROD), "-e", json.dumps(made)) == 9
+
+
 def test_lab_needs_only_the_hosts_that_the_lab_has(tmp_path: Path) -> None:
     # Stands for what lab.py says while a lab is up.
     hosts = tmp_path / "hosts.yml"

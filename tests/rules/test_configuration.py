@@ -11,10 +11,11 @@ import yaml
 
 from tests.rules.rendering import render
 
+RETENTION = {"prometheus_retention_time": "33d", "prometheus_retention_size": "7GB"}
 
-def rendered(version: str, directory: Path) -> tuple[dict[str, Any], list[str]]:
+
+def rendered(version: str, directory: Path, settings: dict[str, Any] = RETENTION) -> tuple[dict[str, Any], list[str]]:
     """The configuration file as data, and the flags."""
-    settings = {"prometheus_retention_time": "33d", "prometheus_retention_size": "7GB"}
     render(settings | {"prometheus_version": version, "rules": False}, directory)
     flags: list[str] = json.loads((directory / "arguments.json").read_text())
     return yaml.safe_load((directory / "prometheus.yml").read_text()), flags
@@ -32,6 +33,14 @@ def test_a_newer_release_takes_the_retention_from_the_file_only(tmp_path: Path, 
     configuration, flags = rendered(version, tmp_path)
     assert configuration["storage"] == {"tsdb": {"retention": {"time": "33d", "size": "7GB"}}}
     assert not [flag for flag in flags if "retention" in flag]
+
+
+@pytest.mark.parametrize(("version", "place"), [("3.5.3", 1), ("3.13.4", 0)])
+def test_no_more_is_kept_than_the_filesystem_has_room_for(tmp_path: Path, version: str, place: int) -> None:
+    settings = {"prometheus_retention_size": "50GB", "prometheus_data_bytes": 50 * 10**9}
+    shown = rendered(version, tmp_path, settings)[place]
+    assert "40531MB" in str(shown)
+    assert "50GB" not in str(shown)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""The forecast of what a catalogue writes."""
+"""The forecast of what a catalogue writes, and how much of it is kept."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from ansible_collections.tds.monitoring.plugins.filter.capacity import capacity
+from ansible_collections.tds.monitoring.plugins.filter.capacity import capacity, kept_size
 from ansible_collections.tds.monitoring.plugins.filter.catalogue import catalogue
 
 HOSTS = {"mon1": "192.0.2.10", "app1": "192.0.2.20"}
@@ -47,3 +47,20 @@ def test_bytes_follow_from_samples_and_the_largest_service_is_first() -> None:
 
 def test_nothing_writes_nothing() -> None:
     assert capacity([], {}) == {"samples_per_second": 0, "by_service": {}, "bytes_per_day": 0, "wal_bytes": 0}
+
+
+@pytest.mark.parametrize(
+    ("declared", "filesystem", "kept"),
+    [
+        ("50GB", 0, "50GB"),  # nobody has looked
+        ("50GB", 50 * 10**9, "40531MB"),
+        ("50GB", 2**40, "50GB"),
+        ("85MB", 100 * 2**20, "85MB"),
+        ("86MB", 100 * 2**20, "85MB"),
+        ("1PB", 100 * 2**20 + 4096, "85MB"),
+        ("50 gigs", 50 * 10**9, "50 gigs"),  # for the preflight and Prometheus to refuse
+        ("0", 50 * 10**9, "0"),
+    ],
+)
+def test_the_smaller_of_what_is_declared_and_what_has_room_is_kept(declared: str, filesystem: int, kept: str) -> None:
+    assert kept_size(declared, filesystem) == kept

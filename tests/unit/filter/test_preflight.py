@@ -26,7 +26,7 @@ from ansible_collections.tds.monitoring.plugins.filter.timesync import timesync_
 from hypothesis import given
 from hypothesis import strategies as st
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 PROMETHEUS = {"url": "https://mirror.example/prometheus-3.13.4.tar.gz", "version": "3.13.4"}
 HOST: dict[str, Any] = {
     "facts": {
@@ -47,6 +47,7 @@ HOST: dict[str, Any] = {
             "size_bytes": 50 * GIB,
             "fsync_seconds": 0.001,
         },
+        "storage": {},
         "listeners": {},
         "names": {"app1": ["192.0.2.20"]},
         "archives": {"prometheus": ""},
@@ -57,6 +58,7 @@ HOST: dict[str, Any] = {
         "memory": 2 * GIB,
         "memory_together": 3 * GIB,
         "data": "/prometheus/data",
+        "storage": {"device": "/dev/sdb", "filesystem": "xfs", "mount_options": ["noatime"], "wipe": ""},
         "retention_size": "39GB",
         "retention_time": "30d",
         "capacity": {
@@ -72,6 +74,13 @@ HOST: dict[str, Any] = {
     "accepted": [],
     "declared": [],
 }
+# A disk for the data: one that is not there, and a blank one.
+NO_DISK = {"path": "", "mounted": {}, "crooked": "", "hidden": [], "block": False, "unreadable": ""}
+DISK = NO_DISK | {
+    "path": "/dev/sdb", "block": True, "number": "8:16", "size_bytes": 50 * GIB, "disk": "disk 7", "read_only": False,
+    "partitions": [], "users": [], "busy": False, "signatures": [], "holds": "", "filesystem_bytes": 0, "making": [],
+}  # fmt: skip
+OURS = {"type": "xfs", "label": "tds-storage", "uuid": "1", "offset": "0x0"}
 LISTENER = {"exe": "/usr/bin/cockpit-ws", "name": "cockpit-ws"}
 
 
@@ -119,8 +128,7 @@ BROKEN = [
     ("facts.disk.filesystem", "fuse.sshfs", "disk", "error", "a local filesystem"),
     ("facts.disk.options", ["noatime", "ro"], "disk", "error", "read-only"),
     ("facts.disk.options", ["rw"], "disk", "warning", "noatime"),
-    ("facts.disk.size_bytes", 45 * GIB, "disk", "error", "set it to 38GB"),
-    ("facts.disk.size_bytes", 0, "disk", "error", "set it to 0GB"),
+    ("facts.disk.size_bytes", 430 * MIB, "disk", "error", "0.4 GiB for the write-ahead log alone"),
     ("facts.disk.fsync_seconds", 0.021, "fsync", "warning", "21 ms"),
     ("facts.disk.fsync_seconds", 0.51, "fsync", "error", "510 ms"),
     ("facts.listeners", {"9090": LISTENER}, "port", "error", "cockpit-ws (/usr/bin/cockpit-ws)"),
@@ -138,18 +146,17 @@ BROKEN = [
     ("facts.archives", {"prometheus": "HTTP 404"}, "archive", "error", "3.13.4.tar.gz: HTTP 404"),
     ("facts.archives", {"prometheus": "timed out"}, "archive", "error", "artifact_source"),
     ("needs.archives", {"prometheus": {"url": "/srv/none.tar.gz", "version": "1"}}, "archive", "error", "is not there"),
-    ("needs.retention_size", "43GB", "disk", "error", "42GB"),
     ("needs.retention_size", "50 gigs", "disk", "error", "'50 gigs'"),
-    ("needs.retention_size", "0GB", "disk", "error", "39GB"),
+    ("needs.retention_size", "0GB", "disk", "error", "such as 50GB"),
     ("needs.retention_size", "39GiB", "disk", "error", "'39GiB'"),
     ("needs.retention_size", "", "disk", "error", "''"),
-    ("needs.retention_size", "1PB", "disk", "error", "42GB"),
     ("needs.retention_size", "-1GB", "disk", "error", "'-1GB'"),
     ("needs.retention_time", "60d1h", "capacity", "error", "60.0 days fit into 39GB"),
     ("needs.retention_time", "30 days", "capacity", "error", "'30 days'"),
     ("needs.retention_time", "", "capacity", "error", "such as 30d"),
     ("needs.capacity.bytes_per_day", 1_400_000_000, "capacity", "error", "2240 of the samples/s are of redis"),
-    ("needs.capacity.wal_bytes", 39 * GIB, "capacity", "error", "0.0 days fit"),
+    ("needs.capacity.wal_bytes", 38 * GIB, "capacity", "error", "1.6 days fit"),
+    ("needs.capacity.wal_bytes", 39 * GIB, "disk", "error", "39GB of 50.0 GiB"),
     ("declared", ["prometheus_port is 0: write a port"], "declaration", "error", "write a port"),
     ("declared", ["these cannot both be"], "declaration", "error", "these cannot both be"),
 ]
@@ -186,6 +193,8 @@ def test_what_is_broken_is_found_and_nothing_else(path: str, value: object, chec
         ("facts.disk.filesystem", "ext4"),
         ("facts.disk.options", ["relatime", "rw"]),
         ("facts.disk.size_bytes", 46 * GIB),
+        ("facts.storage", DISK),
+        ("facts.storage", DISK | {"mounted": {"number": "8:16"}, "busy": True, "signatures": [OURS], "holds": "1"}),
         ("facts.disk.fsync_seconds", 0.02),
         ("facts.disk.fsync_seconds", None),
         ("facts.listeners", {"9090": {"exe": "/opt/tds/prometheus/releases/3/prometheus", "name": "prometheus"}}),
@@ -205,8 +214,65 @@ def test_what_just_does_is_no_finding(path: str, value: object) -> None:
     assert found(changed(path, value)) == []
 
 
+@pytest.mark.parametrize(
+    ("declared", "told"), [("43GB", "43520MB"), ("50GB", "43520MB"), ("1PB", "43520MB"), ("43520MB", ""), ("42GB", "")]
+)
+def test_a_size_that_is_more_than_the_filesystem_has_room_for_is_told_with_what_is_kept(
+    declared: str, told: str
+) -> None:
+    findings = found(changed("needs.retention_size", declared) | {"accepted": ["disk"]})
+    assert [finding["level"] for finding in findings] == ["note"] * bool(told)
+    assert told in preflight_table(findings)
+    if told:
+        assert f"Prometheus is told {told}" in findings[0]["remedy"]
+        assert preflight_table(findings).endswith("0 errors, 0 warnings")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("facts.storage", NO_DISK, "storage_device is /dev/sdb: no such device is on this host"),
+        ("facts.storage", DISK | {"busy": True}, "storage_device is /dev/sdb: it is in use"),
+        ("needs.storage.filesystem", "zfs", "storage_filesystem is 'zfs': write one of ext4, xfs"),
+    ],
+)
+def test_a_disk_that_may_not_be_used_is_told_of_its_host_and_nobody_can_accept_it(
+    path: str, value: object, words: str
+) -> None:
+    findings = found(HOST, changed(path, value) | {"accepted": list(CHECKS)})
+    assert [(finding["host"], finding["level"]) for finding in findings] == [("host1", "error")]
+    assert words in preflight_table(findings)
+
+
+@pytest.mark.parametrize(
+    "what", [{"facts.disk.size_bytes": 20 * GIB}, {"facts.storage": DISK | {"size_bytes": 20 * GIB}}]
+)
+def test_days_are_counted_in_what_is_kept(what: dict[str, Any]) -> None:
+    ((path, value),) = what.items()
+    days, size = found(changed(path, value))
+    assert (days["check"], days["level"], size["level"]) == ("capacity", "error", "note")
+    assert days["need"].startswith("25.")
+    assert days["need"].endswith(" days fit into 17408MB")
+
+
+def test_a_disk_that_is_not_mounted_yet_is_judged_in_place_of_what_is_there() -> None:
+    host = changed("facts.storage", DISK | {"size_bytes": 100 * GIB})
+    host["facts"]["disk"] |= {"filesystem": "nfs", "size_bytes": 1, "fsync_seconds": 9.0}
+    host["needs"]["retention_size"] = "80GB"
+    assert found(host) == []
+    host["facts"]["storage"] |= {"signatures": [OURS], "holds": "1", "filesystem_bytes": 90 * GIB}
+    assert [finding["remedy"] for finding in found(host)] == ["Prometheus is told 78336MB: the rest is for compaction"]
+
+
+def test_a_disk_that_is_mounted_is_judged_as_it_is() -> None:
+    host = changed("facts.storage", DISK | {"mounted": {"number": "8:16"}, "signatures": [OURS], "holds": "1"})
+    host["facts"]["disk"]["fsync_seconds"] = 9.0
+    assert [finding["check"] for finding in found(host)] == ["fsync"]
+
+
 def test_a_host_without_data_may_have_any_disk() -> None:
     host = changed("needs.data", "")
+    host["needs"]["storage"] = {}
     host["facts"]["disk"] |= {"filesystem": "nfs", "size_bytes": 1, "fsync_seconds": 9.0}
     assert found(host) == []
 

@@ -136,7 +136,7 @@ def mirror() -> Iterator[str]:
 def test_an_archive_is_asked_for_unless_it_is_installed(mirror: str, tmp_path: Path) -> None:
     archives = {name: {"version": "1.0", "url": f"{mirror}/{name}"} for name in ("there", "missing", "installed")}
     (tmp_path / "opt/tds/installed/releases/1.0").mkdir(parents=True)
-    found = host_facts.facts("/", [], [], archives, root=tmp_path)["archives"]
+    found = host_facts.facts("/", "", [], [], archives, root=tmp_path)["archives"]
     assert found == {"there": "", "missing": "HTTP 404"}
 
 
@@ -148,7 +148,7 @@ def test_a_mirror_that_does_not_answer_is_told(listener: int, monkeypatch: pytes
 
 
 def test_a_prometheus_that_runs_is_asked_what_it_takes_in(mirror: str, tmp_path: Path) -> None:
-    found = host_facts.facts("/", [], [], {}, {"url": mirror}, tmp_path)["prometheus"]
+    found = host_facts.facts("/", "", [], [], {}, {"url": mirror}, tmp_path)["prometheus"]
     assert found == {"samples_per_second": 42.5, "series": 42.5}  # it has written no block yet
 
 
