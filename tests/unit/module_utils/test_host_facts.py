@@ -164,9 +164,9 @@ def test_time_daemons_are_known_by_their_processes(tmp_path: Path) -> None:
 
 
 def test_chrony_is_there_when_its_daemon_is(tmp_path: Path) -> None:
-    assert not host_facts.facts("/", [], [], {}, root=tmp_path)["chrony"]
+    assert not host_facts.facts("/", "", [], [], {}, root=tmp_path)["chrony"]
     write(tmp_path, "usr/sbin/chronyd", "")
-    assert host_facts.facts("/", [], [], {}, root=tmp_path)["chrony"]
+    assert host_facts.facts("/", "", [], [], {}, root=tmp_path)["chrony"]
 
 
 def test_the_clock_says_what_time_it_is() -> None:
