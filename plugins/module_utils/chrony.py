@@ -35,6 +35,10 @@ PROOF_SECONDS = 10.0
 Call = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 
+class ChronyNeeded(Exception):
+    """This host has no chrony."""
+
+
 class NotProven(Exception):
     """chronyd did not take up what was written; what was there before is back."""
 
@@ -74,12 +78,13 @@ class Chrony:
         """Have chronyd run with ``config`` and ``sources``, and know all of ``servers``.
 
         Raises:
+            ChronyNeeded: it is not installed.
             Refusal: chronyd does not take it, or would be restarted while ``frozen``; nothing was changed.
             NotProven: it was tried, and undone.
         """
         state = self.state()
         if not state.installed and not check_mode:
-            raise Refusal("chrony is not on this host: `apt-get install chrony`")
+            raise ChronyNeeded
         wanted = {
             CONFIG: MANAGED + config,
             SOURCES: MANAGED + sources,
@@ -137,6 +142,8 @@ class Chrony:
     def _plan(self, changed: Mapping[str, str], state: State) -> tuple[Action, list[str]]:
         """The force that is needed, and why; no reason is no change."""
         reasons = [f"/{path} differs" for path in changed]
+        if not state.installed:
+            reasons.insert(0, "chrony is not on this host yet")
         owed = (self._text(PENDING) or "").strip()
         if owed:
             reasons.append("a run before has not come to its end")

@@ -71,7 +71,6 @@ def facts(
         "memory_bytes": memory(root),
         "cgroup": cgroup(root),
         "clock": clock(),
-        "chrony": (root / "usr/sbin/chronyd").exists(),
         "time_daemons": time_daemons(root),
         "disk": disk(Path(path), root),
         "storage": block.look(device, root),

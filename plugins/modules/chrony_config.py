@@ -10,6 +10,7 @@ version_added: 0.3.0
 description:
   - Writes C(/etc/chrony/tds.conf), C(/etc/chrony/sources.d/tds.sources), and a drop-in by which chronyd reads the first
     in place of its package's C(chrony.conf), which stays as it is.
+  - Installs chrony where it is missing, with apt.
   - What chronyd itself refuses changes nothing. New servers are reloaded; all else restarts chronyd. What it does not
     take up is undone.
 options:
@@ -67,7 +68,11 @@ reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tds.monitoring.plugins.module_utils.accounts import refuse_without_root
-from ansible_collections.tds.monitoring.plugins.module_utils.chrony import Chrony, NotProven
+from ansible_collections.tds.monitoring.plugins.module_utils.chrony import (
+    Chrony,
+    ChronyNeeded,
+    NotProven,
+)
 from ansible_collections.tds.monitoring.plugins.module_utils.plan import Refusal
 from ansible_collections.tds.monitoring.plugins.module_utils.service import ServiceError
 
@@ -92,6 +97,8 @@ def main() -> None:
             outcome = chrony.present(
                 params["config"], params["sources"], params["servers"], params["frozen"], module.check_mode
             )
+    except ChronyNeeded:
+        module.exit_json(changed=False, needs_chrony=True)
     except (Refusal, NotProven, ServiceError, OSError) as error:
         module.fail_json(msg=f"timesync: {error}")
     for warning in outcome.warnings:

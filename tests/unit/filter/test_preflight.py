@@ -38,7 +38,6 @@ HOST: dict[str, Any] = {
         "memory_bytes": 3 * GIB,
         "cgroup": {"version": 2, "controllers": ["cpu", "io", "memory", "pids"]},
         "clock": {"synchronised": True, "max_error": 0.01, "time": 1000.0},
-        "chrony": True,
         "time_daemons": ["chronyd"],
         "disk": {
             "mount": "/prometheus",

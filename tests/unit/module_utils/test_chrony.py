@@ -16,6 +16,7 @@ from ansible_collections.tds.monitoring.plugins.module_utils.chrony import (
     PENDING,
     SOURCES,
     Chrony,
+    ChronyNeeded,
     NotProven,
     Outcome,
 )
@@ -199,11 +200,14 @@ def test_check_mode_writes_and_asks_nothing(tmp_path: Path) -> None:
     ]
 
 
-def test_without_chrony_check_mode_says_so_and_a_run_refuses(tmp_path: Path) -> None:
+def test_without_chrony_check_mode_says_so_and_a_run_asks_for_it(tmp_path: Path) -> None:
     host = Host(tmp_path, active=False, installed=False)
-    assert put(host, check_mode=True).warnings == ["not validated: chronyd is not on this host yet"]
-    with pytest.raises(Refusal, match="chrony is not on this host"):
+    outcome = put(host, check_mode=True)
+    assert outcome.warnings == ["not validated: chronyd is not on this host yet"]
+    assert outcome.reasons[0] == "chrony is not on this host yet"
+    with pytest.raises(ChronyNeeded):
         put(host)
+    assert (files(host), host.asked) == ({}, [])
 
 
 def test_where_it_may_not_set_the_clock_it_is_configured_and_a_warning(tmp_path: Path) -> None:

@@ -163,12 +163,6 @@ def test_time_daemons_are_known_by_their_processes(tmp_path: Path) -> None:
     assert host_facts.time_daemons(tmp_path) == ["ntpd", "systemd-timesyn"]
 
 
-def test_chrony_is_there_when_its_daemon_is(tmp_path: Path) -> None:
-    assert not host_facts.facts("/", "", [], [], {}, root=tmp_path)["chrony"]
-    write(tmp_path, "usr/sbin/chronyd", "")
-    assert host_facts.facts("/", "", [], [], {}, root=tmp_path)["chrony"]
-
-
 def test_the_clock_says_what_time_it_is() -> None:
     found = host_facts.clock()
     assert found["time"] > 1.7e9
