@@ -25,9 +25,14 @@ SERIES = {
 UNKNOWN = 500
 """Of a service that does not say: ours, an assumption."""
 BLOCK_BYTES = 2.0
-"""Of one sample in a block: 1.3 to 2 were measured, and the larger errs on the safe side."""
-WAL_BYTES, WAL_SECONDS = 9, 3 * 3600
-"""Of one sample in the log, which holds up to three hours."""
+"""Of one sample in a block: 0.6 to 2.8 were measured, by how often values change (bench/results). Errs on the safe side
+until there is a Prometheus, which says what its own are."""
+WAL_BYTES, WAL_BLOCKS = 9, 1.5
+"""Of one sample in the log, which holds one and a half of the shortest blocks."""
+SERIES_BYTES = 2400
+"""Of one series in memory, with the chunks that wait for a block of 30 minutes and while one is written."""
+LINE_BYTES = 92
+"""Of one sample on a page."""
 DAY = 86400
 SHARE_OF_DISK = 0.85
 """What of a filesystem retention may take: compaction writes new blocks beside the old ones."""
@@ -36,23 +41,54 @@ SIZE, UNITS = re.compile(r"(\d+)(B|KB|MB|GB|TB|PB|EB)"), ("B", "KB", "MB", "GB",
 MIB = 2**20
 
 
-def capacity(instances: Iterable[Mapping[str, Any]], services: Mapping[str, Any]) -> dict[str, Any]:
-    """Samples per second of all instances, the same by service, bytes of a day in blocks, and bytes of the log.
+def capacity(
+    instances: Iterable[Mapping[str, Any]], services: Mapping[str, Any], block_duration: str = "2h"
+) -> dict[str, Any]:
+    """What all instances together are: ``samples_per_second``, the same ``by_service``, ``series``, and what follows.
+
+    That is ``bytes_per_day`` in blocks, ``wal_bytes``, ``memory_bytes`` and ``page_bytes_per_second``.
 
     Args:
         instances: of the filter ``catalogue``.
         services: the catalogue, whose ``series`` says how many one instance shows.
+        block_duration: of the blocks that are written from memory.
     """
     by_service: Counter[str] = Counter()
+    series = 0
     for entry in instances:
         seconds = (duration_ms(entry["interval"]) or 1000) / 1000
-        by_service[entry["service"]] += _series(entry, services.get(entry["service"], {})) / seconds  # type: ignore[assignment]
-    total = sum(by_service.values())
+        shown = _series(entry, services.get(entry["service"], {}))
+        series += shown
+        by_service[entry["service"]] += shown / seconds  # type: ignore[assignment]
     return {
-        "samples_per_second": round(total),
         "by_service": {service: round(samples) for service, samples in by_service.most_common()},
-        "bytes_per_day": round(total * DAY * BLOCK_BYTES),
-        "wal_bytes": round(total * WAL_SECONDS * WAL_BYTES),
+        "block_seconds": (duration_ms(block_duration) or 0) / 1000,
+        **follows(sum(by_service.values()), series, (duration_ms(block_duration) or 0) / 1000),
+    }
+
+
+def follows(samples: float, series: float, block_seconds: float, block_bytes: float = BLOCK_BYTES) -> dict[str, Any]:
+    """What so many samples per second of so many series take."""
+    return {
+        "samples_per_second": round(samples),
+        "series": round(series),
+        "bytes_per_day": round(samples * DAY * block_bytes),
+        "wal_bytes": round(samples * WAL_BLOCKS * block_seconds * WAL_BYTES),
+        "memory_bytes": round(series * SERIES_BYTES),
+        "page_bytes_per_second": round(samples * LINE_BYTES),
+    }
+
+
+def with_measured(declared: Mapping[str, Any], running: Mapping[str, float]) -> dict[str, Any]:
+    """A capacity with what a Prometheus that runs says (``samples_per_second``, ``series``, ``block_bytes``).
+
+    Of both the larger counts: what is declared may be to come, or down. Only one that runs knows the bytes of a sample.
+    """
+    more = {what: max(declared[what], running.get(what, 0)) for what in ("samples_per_second", "series")}
+    block_bytes = running.get("block_bytes", BLOCK_BYTES)
+    return {
+        **declared,
+        **follows(more["samples_per_second"], more["series"], declared["block_seconds"], block_bytes),
     }
 
 

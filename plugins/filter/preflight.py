@@ -10,9 +10,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.tds.monitoring.plugins.filter.capacity import SHARE_OF_DISK, kept_size, size_bytes
+from ansible_collections.tds.monitoring.plugins.filter.capacity import (
+    SHARE_OF_DISK,
+    kept_size,
+    size_bytes,
+    with_measured,
+)
 from ansible_collections.tds.monitoring.plugins.filter.catalogue import duration_ms
-from ansible_collections.tds.monitoring.plugins.filter.envelope import cpu_numbers
+from ansible_collections.tds.monitoring.plugins.filter.envelope import GO_SHARE, cpu_numbers
 from ansible_collections.tds.monitoring.plugins.module_utils import storage
 
 TRIED = {"debian": ("bookworm", "trixie", "forky")}
@@ -220,7 +225,9 @@ def _disk(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Findin
     if "noatime" not in disk["options"] and "relatime" not in disk["options"]:
         remedy = "add noatime to its options: storage_mount_options, or /etc/fstab"
         yield Finding("", "disk", what, "each reading writes a time", "noatime", remedy, WARNING)
-    yield from _retention(disk, needs, what)
+    capacity = with_measured(needs["capacity"], facts["prometheus"])
+    yield from _retention(disk, needs, capacity, what)
+    yield from _memory(capacity, needs["memory"])
     fsync = disk["fsync_seconds"]
     if fsync is not None and fsync > SLOW_FSYNC:
         level = ERROR if fsync > HOPELESS_FSYNC else WARNING
@@ -230,42 +237,58 @@ def _disk(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Findin
         )
 
 
-def _retention(disk: Mapping[str, Any], needs: Mapping[str, Any], what: str) -> Iterator[Finding]:
+def _retention(
+    disk: Mapping[str, Any], needs: Mapping[str, Any], capacity: Mapping[str, Any], what: str
+) -> Iterator[Finding]:
     declared = needs["retention_size"]
     if size_bytes(declared) is None:
         remedy = "write a size as Prometheus has them, such as 50GB: without one the disk fills"
         yield Finding("", "disk", "prometheus_retention_size", repr(declared), "a size", remedy)
         return
     kept = kept_size(declared, disk["size_bytes"])
-    log = needs["capacity"]["wal_bytes"]
+    log = capacity["wal_bytes"]
     if (size_bytes(kept) or 0) <= log:
         value, need = f"{kept} of {_size_text(disk['size_bytes'])}", f"{_size_text(log)} for the write-ahead log alone"
         yield Finding("", "disk", what, value, need, "give the host a larger disk, or scrape less often")
         return
-    yield from _days(kept, needs)
+    yield from _days(kept, needs["retention_time"], capacity)
     if kept != declared:
         need = f"at most {SHARE_OF_DISK:.0%} of {_size_text(disk['size_bytes'])}, the {what}"
         remedy = f"Prometheus is told {kept}: the rest is for compaction"
         yield Finding("", "disk", "prometheus_retention_size", declared, need, remedy, NOTE)
 
 
-def _days(kept: str, needs: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether the days that are wanted fit beside the log, at the rate that the catalogue will write."""
-    capacity, time = needs["capacity"], needs["retention_time"]
+def _days(kept: str, time: object, capacity: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether the days that are wanted fit beside the log."""
     if (wanted := duration_ms(time)) is None:
         remedy = "write a duration as Prometheus has them, such as 30d"
         yield Finding("", "capacity", "prometheus_retention_time", repr(time), "a duration", remedy)
         return
     fit = ((size_bytes(kept) or 0) - capacity["wal_bytes"]) / max(1, capacity["bytes_per_day"])
+    level = NOTE
+    remedy = (
+        f"{capacity['bytes_per_day'] / 1e6:,.0f} MB a day, {capacity['wal_bytes'] / 1e6:,.0f} MB of log, "
+        f"{capacity['series']:,} series, {capacity['page_bytes_per_second'] / 1e6:,.1f} MB/s of pages"
+    )
     if fit < wanted / DAY_MS:
+        level = ERROR
         most, samples = next(iter(capacity["by_service"].items()))
-        value = f"{time} of {capacity['samples_per_second']} samples/s"
-        need = f"{fit:.1f} days fit into {kept}"
         remedy = (
             f"keep {int(fit)}d, or scrape less often: {samples} of the samples/s are of {most}. Or a larger disk and "
             "prometheus_retention_size; or accept it (capacity): then the oldest goes first"
         )
-        yield Finding("", "capacity", "prometheus_retention_time", value, need, remedy)
+    value = f"{time} of {capacity['samples_per_second']} samples/s"
+    need = f"{fit:.1f} days fit into {kept}"
+    yield Finding("", "capacity", "prometheus_retention_time", value, need, remedy, level)
+
+
+def _memory(capacity: Mapping[str, Any], most: float) -> Iterator[Finding]:
+    """Whether Go may have what the series take."""
+    if most and capacity["memory_bytes"] > GO_SHARE * most:
+        value = f"{_size_text(most)}, of which Go may have {GO_SHARE:.0%}"
+        need = f"{_size_text(capacity['memory_bytes'])} for {capacity['series']:,} series"
+        remedy = "scrape fewer series, or give it more; or accept it (capacity): then it is killed now and then"
+        yield Finding("", "capacity", "prometheus_limits.MemoryMax", value, need, remedy)
 
 
 def _ports(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Finding]:

@@ -50,6 +50,7 @@ HOST: dict[str, Any] = {
         "listeners": {},
         "names": {"app1": ["192.0.2.20"]},
         "archives": {"prometheus": ""},
+        "prometheus": {},
     },
     "needs": {
         "cpus": 2.0,
@@ -63,8 +64,8 @@ HOST: dict[str, Any] = {
         "capacity": {
             "samples_per_second": 4000,
             "by_service": {"redis": 2240, "backend": 1760},
-            "bytes_per_day": 691_200_000,
-            "wal_bytes": 388_800_000,
+            "series": 4500,
+            "block_seconds": 7200,
         },
         "ports": {"prometheus": 9090},
         "archives": {"prometheus": PROMETHEUS},
@@ -95,7 +96,9 @@ def changed(path: str, value: object) -> dict[str, Any]:
 
 
 def found(*hosts: dict[str, Any], site: tuple[str, ...] = ()) -> list[dict[str, str]]:
-    return preflight_findings({f"host{number}": host for number, host in enumerate(hosts)}, site)
+    """The findings, but for the note of the days that fit, which is always there."""
+    findings = preflight_findings({f"host{number}": host for number, host in enumerate(hosts)}, site)
+    return [finding for finding in findings if (finding["check"], finding["level"]) != ("capacity", "note")]
 
 
 BROKEN = [
@@ -153,9 +156,14 @@ BROKEN = [
     ("needs.retention_time", "60d1h", "capacity", "error", "60.0 days fit into 39GB"),
     ("needs.retention_time", "30 days", "capacity", "error", "'30 days'"),
     ("needs.retention_time", "", "capacity", "error", "such as 30d"),
-    ("needs.capacity.bytes_per_day", 1_400_000_000, "capacity", "error", "2240 of the samples/s are of redis"),
-    ("needs.capacity.wal_bytes", 38 * GIB, "capacity", "error", "1.6 days fit"),
-    ("needs.capacity.wal_bytes", 39 * GIB, "disk", "error", "39GB of 50.0 GiB"),
+    ("needs.capacity.samples_per_second", 8000, "capacity", "error", "2240 of the samples/s are of redis"),
+    ("needs.capacity.samples_per_second", 8000, "capacity", "error", "29.7 days fit into 39GB"),
+    ("facts.prometheus", {"samples_per_second": 8000.0}, "capacity", "error", "29.7 days fit into 39GB"),
+    ("facts.prometheus", {"block_bytes": 5.0}, "capacity", "error", "24.0 days fit into 39GB"),
+    ("needs.capacity.block_seconds", 760_000, "capacity", "error", "1.2 days fit"),
+    ("needs.capacity.block_seconds", 800_000, "disk", "error", "39GB of 50.0 GiB"),
+    ("needs.capacity.series", 700_000, "capacity", "error", "1.6 GiB for 700,000 series"),
+    ("facts.prometheus", {"series": 700_000.0}, "capacity", "error", "prometheus_limits.MemoryMax"),
     ("declared", ["prometheus_port is 0: write a port"], "declaration", "error", "write a port"),
     ("declared", ["these cannot both be"], "declaration", "error", "these cannot both be"),
 ]
@@ -201,7 +209,9 @@ def test_what_is_broken_is_found_and_nothing_else(path: str, value: object, chec
         ("facts.archives", {}),
         ("needs.retention_size", "42GB"),
         ("needs.retention_time", "60d"),
-        ("needs.capacity.bytes_per_day", 1_380_000_000),
+        ("needs.capacity.samples_per_second", 7900),
+        ("needs.capacity.series", 600_000),
+        ("facts.prometheus", {"samples_per_second": 100.0, "series": 100.0, "block_bytes": 0.7}),
         ("needs.cpus", 0.5),
         ("needs.pinned", ""),
         ("needs.pinned", "0,2"),
@@ -225,6 +235,15 @@ def test_a_size_that_is_more_than_the_filesystem_has_room_for_is_told_with_what_
     if told:
         assert f"Prometheus is told {told}" in findings[0]["remedy"]
         assert preflight_table(findings).endswith("0 errors, 0 warnings")
+
+
+def test_the_days_that_fit_are_always_told() -> None:
+    (note,) = preflight_findings({"mon1": HOST})
+    assert (note["level"], note["value"], note["need"]) == ("note", "30d of 4000 samples/s", "60.0 days fit into 39GB")
+    assert note["remedy"] == "691 MB a day, 389 MB of log, 4,500 series, 0.4 MB/s of pages"
+    measured = changed("facts.prometheus", {"samples_per_second": 4100.4, "series": 5000.0, "block_bytes": 1.0})
+    (note,) = preflight_findings({"mon1": measured})
+    assert (note["value"], note["need"]) == ("30d of 4100 samples/s", "117.1 days fit into 39GB")
 
 
 @pytest.mark.parametrize(
@@ -363,7 +382,9 @@ def test_findings_add_up(rows: list[tuple[Any, ...]]) -> None:
             at = at[key]
         at[last] = copy.deepcopy(value)
     checks = {check for _path, _value, check, *_ in rows}
-    overlapping = {"needs.archives", "facts.archives", "facts.disk.size_bytes", "facts.cgroup",
+    if "capacity" in checks:
+        checks.add("disk")  # of a log that is larger than what is kept
+    overlapping = {"needs.archives", "facts.archives", "facts.disk.size_bytes", "facts.cgroup", "facts.prometheus",
                    "facts.cgroup.controllers", "facts.clock.synchronised", "facts.clock.max_error"}  # fmt: skip
     seen = {finding["check"] for finding in found(host)}
     assert seen <= checks
