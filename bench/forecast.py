@@ -53,17 +53,8 @@ def write(day: int, tool: Path, work: Path, dice: random.Random) -> None:
     text = work / "day.om"
     with text.open("w", encoding="ascii") as file:
         file.writelines(lines(day, dice))
-    command = [
-        tool,
-        "tsdb",
-        "create-blocks-from",
-        "openmetrics",
-        "--max-block-duration=24h",
-        "--quiet",
-        text,
-        work / "data",
-    ]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    make = [str(tool), "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=24h", "--quiet"]
+    subprocess.run([*make, str(text), str(work / "data")], check=True, stdout=subprocess.DEVNULL)
 
 
 def size_and_samples(data: Path, until: int = DAYS) -> tuple[int, int]:
