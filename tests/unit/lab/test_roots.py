@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab.nspawn import with_neighbours
+from lab.roots import with_neighbours
 from lab.services import proxy_configuration
 
 HOSTS = "127.0.0.1 localhost\n"
