@@ -63,5 +63,5 @@ def address(number: int, index: int) -> str:
 
 
 def machine(number: int, index: int) -> str:
-    """nspawn's name of a host; short, because `vb-NAME` may have 15 characters at most."""
+    """This machine's name of a host; short, because its interface `vb-NAME` may have 15 characters at most."""
     return f"l{number}h{index}"

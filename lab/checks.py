@@ -20,6 +20,8 @@ PROGRAMS = {
     "ip": "iproute2",
     "mkfs.ext4": "e2fsprogs",
     "losetup": "mount",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
     "apt-get": "apt",
     "dpkg-deb": "dpkg",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
@@ -48,14 +50,14 @@ def packages_message(packages: list[str]) -> str:
 
 def require_root() -> None:
     if os.geteuid() != 0:
-        raise LabError("the lab starts containers: run it as root")
+        raise LabError("the lab starts containers and virtual machines: run it as root")
 
 
 def require_everything() -> None:
     """LabError with everything that is in the way, not only the first thing."""
     findings = []
     if os.geteuid() != 0:
-        findings.append("the lab starts containers: run it as root")
+        findings.append("the lab starts containers and virtual machines: run it as root")
     if packages := missing_packages():
         findings.append(packages_message(packages))
     if processes.cgroup2_mount(Path("/proc/mounts").read_text(encoding="utf-8")) is None:

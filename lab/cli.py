@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("lab")
     up.add_argument("hosts", nargs="+", metavar="host")
     up.add_argument("--suite", choices=("trixie", "bookworm", "forky"), help="default: trixie")
+    up.add_argument("--kind", choices=("container", "vm"), help="default: container")
     up.add_argument("--disk", default="", metavar="SIZE", help="an extra disk for each new host, e.g. 50G")
+    up.add_argument("--memory", default="", metavar="SIZE", help="of each new virtual machine; default: 2G")
     up.set_defaults(run=("lab.verbs", "up"))
 
     down = verbs.add_parser("down", help="end a lab and remove its hosts")

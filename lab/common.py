@@ -112,7 +112,9 @@ def run(argv: Sequence[str], *, timeout: float = 60, env: Mapping[str, str] | No
     `timeout` is in seconds. Raises LabError with the command and its own words when it fails.
     """
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=env, check=False)
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, env=env, check=False
+        )
     except FileNotFoundError:
         raise LabError(f"{argv[0]} is not installed; run lab/setup") from None
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""What a kind of host has to be able to do; `nspawn.py` is one kind, a virtual machine another."""
+"""What a kind of host has to be able to do: `nspawn.py` makes containers, `qemu.py` virtual machines."""
 
 from __future__ import annotations
 
@@ -32,10 +32,15 @@ class Guest:
     """Each directory in here is a tree to lay over the new host's root."""
     disk: str
     """Size of its extra disk as `truncate` takes it, empty for none."""
+    memory: str
+    """Size of its memory, such as 3G, where the kind has one; empty for the kind's default."""
 
 
 class HostKind(Protocol):
     """Makes, starts, cuts and removes hosts. Every method may be repeated; errors are LabError."""
+
+    boot_timeout_s: float
+    """For a boot, and for a shutdown, on a machine that is busy."""
 
     def prepare(self, guest: Guest) -> None:
         """Makes the host's root file system when it is not there, and tells it its neighbours."""

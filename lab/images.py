@@ -63,6 +63,14 @@ FILES = {
     f"etc/sudoers.d/{DEPLOY}": f"{DEPLOY} ALL=(root) NOPASSWD: ALL\n",
 }
 
+# For a virtual machine: its kernel, and an initrd with the one driver that finding the root filesystem takes.
+KERNEL = "linux-image-cloud-amd64"
+KERNEL_PACKAGES = (KERNEL, "e2fsprogs", "initramfs-tools", "udev", "zstd")
+KERNEL_FILES = {
+    "etc/initramfs-tools/conf.d/lab": "MODULES=list\n",
+    "usr/share/initramfs-tools/modules.d/lab": "virtio_blk\n",
+}
+
 KEEP_UNUSED = 24 * 3600
 """Seconds for which an image of an outdated recipe is kept after its last use."""
 
@@ -83,6 +91,13 @@ class Recipe:
     def stamp(self) -> str:
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def recipe(suite: str, mirror: str, kind: str) -> Recipe:
+    """The recipe of a kind of host (operations.KINDS)."""
+    if kind != "vm":
+        return Recipe(suite, mirror)
+    return Recipe(suite, mirror, (*PACKAGES, *KERNEL_PACKAGES), files=tuple({**FILES, **KERNEL_FILES}.items()))
 
 
 def ensure(recipe: Recipe, paths: Paths, progress: Progress) -> Path:
@@ -169,5 +184,7 @@ def _customize(recipe: Recipe, root: Path) -> None:
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     (root / "var/log/journal").mkdir(exist_ok=True)
+    if KERNEL in recipe.packages:
+        run(["chroot", str(root), "update-initramfs", "-u", "-k", "all"])
     # Ansible's apt module takes this date for the last update: without lists it must be long ago.
     run(["touch", "-d", "@0", str(root / "var/lib/apt/lists")])

@@ -29,6 +29,12 @@ def bridge_exists() -> bool:
     return _exists(BRIDGE)
 
 
+def add_tap(name: str) -> None:
+    """Makes the interface that a virtual machine's network card is, on the bridge."""
+    run(["ip", "tuntap", "add", "dev", name, "mode", "tap"])
+    run(["ip", "link", "set", name, "master", BRIDGE, "up"])
+
+
 def remove_interface(name: str) -> None:
     """Removes an interface that a guest left: the kernel takes its time over the network of one that was killed."""
     end = time.monotonic() + GONE_S

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,19 +15,31 @@ from lab import addresses, artifacts, checks, debian, images, network, processes
 from lab.common import LabError, Paths, Progress, repository
 from lab.hosts import Guest, HostKind
 from lab.nspawn import Nspawn
+from lab.qemu import Qemu
 from lab.state import Host, Lab, change, find, find_host, load, lock
 
 T = TypeVar("T")
 
-KIND: HostKind = Nspawn()
+KINDS: dict[str, HostKind] = {"container": Nspawn(), "vm": Qemu()}
 
 # When the connection that says it has ended (the host's shell puts in whose process that is), or it may end badly.
 REBOOT = 'systemd-run --quiet sh -c "tail --pid=$PPID --sleep-interval=0.1 --follow /dev/null; systemctl reboot"'
 
 
-def up(
-    name: str, hosts: Sequence[str], suite: str | None, disk: str, paths: Paths, progress: Progress
-) -> list[list[str]]:
+@dataclass(frozen=True)
+class Wanted:
+    """What `up` is asked for."""
+
+    kind: str | None
+    """Of the lab, as its suite is; None leaves both as they are, and makes the default of a new lab."""
+    suite: str | None
+    disk: str
+    """Size of each new host's extra disk, empty for none."""
+    memory: str
+    """Size of each new virtual machine's memory, empty for the default."""
+
+
+def up(name: str, hosts: Sequence[str], wanted: Wanted, paths: Paths, progress: Progress) -> list[list[str]]:
     """Makes and starts what is missing of a lab; rows of host, address and systemd's state."""
     checks.require_everything()
     addresses.check_name("lab", name)
@@ -34,53 +47,39 @@ def up(
         addresses.check_name("host", host)
     with _lab_lock(name, paths, progress):
         existing = load(paths).labs.get(name)
+        lab = existing or Lab(0, wanted.suite or images.SUITES[0], "", time.time(), kind=wanted.kind or "container")
+        _check_wanted(name, lab, wanted)
         mirror = debian.mirror_uri()
-        image = _image(name, existing, suite, mirror, paths, progress)
+        if not existing:
+            lab.image = str(images.ensure(images.recipe(lab.suite, mirror, lab.kind), paths, progress))
         artifacts.ensure(repository(), paths, progress)
-        lab = _register(name, existing, suite, image, hosts, disk, mirror, paths)
+        lab = _register(name, lab, hosts, wanted, mirror, paths)
         try:
             return _start_all(name, lab, hosts, paths, progress)
         except LabError as error:
             raise LabError(f"{error} (`lab down {name}` removes what there is)") from error
 
 
-def _image(
-    name: str,
-    existing: Lab | None,
-    suite: str | None,
-    mirror: str,
-    paths: Paths,
-    progress: Progress,
-) -> Path:
-    if existing is None:
-        return images.ensure(images.Recipe(suite or images.SUITES[0], mirror), paths, progress)
-    if suite not in (None, existing.suite):
-        raise LabError(f"lab {name} runs {existing.suite}: end it before it can run {suite}")
-    return Path(existing.image)
+def _check_wanted(name: str, lab: Lab, wanted: Wanted) -> None:
+    for asked, has in ((wanted.suite, lab.suite), (wanted.kind, lab.kind)):
+        if asked not in (None, has):
+            raise LabError(f"lab {name} runs {has}: end it before it can run {asked}")
+    if wanted.memory and lab.kind != "vm":
+        raise LabError(f"--memory {wanted.memory}: containers share this machine's memory; --kind vm has its own")
 
 
-def _register(
-    name: str,
-    existing: Lab | None,
-    suite: str | None,
-    image: Path,
-    hosts: Iterable[str],
-    disk: str,
-    mirror: str,
-    paths: Paths,
-) -> Lab:
+def _register(name: str, lab: Lab, hosts: Iterable[str], wanted: Wanted, mirror: str, paths: Paths) -> Lab:
     """Puts the lab and its hosts on record, and has the shared services run."""
     with change(paths) as state:
         network.ensure_bridge()
         services.ensure(state, paths, mirror)
-        if existing is None:
-            number = addresses.lab_number({lab.number for lab in state.labs.values()})
-            suite = suite or images.SUITES[0]
-            state.labs[name] = Lab(number, suite, str(image), since=time.time())
+        if name not in state.labs:
+            lab.number = addresses.lab_number({other.number for other in state.labs.values()})
+            state.labs[name] = lab
         lab = state.labs[name]
         indexes = {host: record.index for host, record in lab.hosts.items()}
         for host, index in addresses.host_indexes(indexes, hosts).items():
-            lab.hosts.setdefault(host, Host(index, disk=disk))
+            lab.hosts.setdefault(host, Host(index, disk=wanted.disk, memory=wanted.memory))
         ssh.make_keys(paths, name, lab.hosts)
         ssh.write_known_hosts(paths, name, lab.addresses())
         return lab
@@ -93,7 +92,7 @@ def _start_all(name: str, lab: Lab, hosts: Sequence[str], paths: Paths, progress
         guest = _guest(name, lab, host, paths)
         if host not in hosts:
             if processes.is_alive(lab.hosts[host].process):
-                KIND.prepare(guest)
+                KINDS[lab.kind].prepare(guest)
             return []
         return _start(name, lab, guest, paths, progress)
 
@@ -101,25 +100,25 @@ def _start_all(name: str, lab: Lab, hosts: Sequence[str], paths: Paths, progress
 
 
 def _start(name: str, lab: Lab, guest: Guest, paths: Paths, progress: Progress) -> list[str]:
-    process = lab.hosts[guest.name].process
+    kind, process = KINDS[lab.kind], lab.hosts[guest.name].process
     began = time.monotonic()
-    KIND.prepare(guest)
+    kind.prepare(guest)
     if not processes.is_alive(process):
-        process = KIND.start(guest)
+        process = kind.start(guest)
         with change(paths) as state:
             record = state.labs[name].hosts[guest.name]
-            record.process, record.device = process, KIND.disk_device(guest)
-    said = _settled(name, guest, lambda: processes.is_alive(process), paths)
+            record.process, record.device = process, kind.disk_device(guest)
+    said = _settled(name, kind, guest, lambda: processes.is_alive(process), paths)
     progress(f"{guest.name}: {said} after {time.monotonic() - began:.1f} s")
     return [guest.name, guest.address, said]
 
 
-def _settled(name: str, guest: Guest, alive: Callable[[], bool], paths: Paths) -> str:
+def _settled(name: str, kind: HostKind, guest: Guest, alive: Callable[[], bool], paths: Paths) -> str:
     """systemd's word once the boot has ended, with the failed units when there are some."""
     try:
-        said = ssh.wait_settled(paths, name, guest.address, alive)
+        said = ssh.wait_settled(paths, name, guest.address, alive, kind.boot_timeout_s)
     except LabError as error:
-        console = KIND.journal(guest)[-1500:]
+        console = kind.journal(guest)[-1500:]
         raise LabError(f"{guest.name}: {error}. The end of its log:\n{console}") from error
     if said == "running":
         return said
@@ -138,7 +137,7 @@ def down(name: str, paths: Paths, progress: Progress) -> str:
             # Also what an interrupted `up` may have started without a lab on record.
             _end_shared(paths)
             return f"lab {name} does not exist: nothing to do"
-        _each(lambda host: _remove(_guest(name, lab, host, paths), lab.hosts[host]), lab.hosts)
+        _each(lambda host: _remove(KINDS[lab.kind], _guest(name, lab, host, paths), lab.hosts[host]), lab.hosts)
         shutil.rmtree(paths.lab(name), ignore_errors=True)
         with change(paths) as state:
             del state.labs[name]
@@ -147,9 +146,9 @@ def down(name: str, paths: Paths, progress: Progress) -> str:
     return f"lab {name} is down"
 
 
-def _remove(guest: Guest, record: Host) -> None:
-    KIND.cut(guest, record.process)
-    KIND.remove(guest)
+def _remove(kind: HostKind, guest: Guest, record: Host) -> None:
+    kind.cut(guest, record.process)
+    kind.remove(guest)
 
 
 def _end_shared(paths: Paths) -> None:
@@ -167,7 +166,7 @@ def cut(name: str, host: str, paths: Paths, progress: Progress) -> None:
     with _lab_lock(name, paths, progress):
         lab = find(load(paths), name)
         record = find_host(lab, host)
-        KIND.cut(_guest(name, lab, host, paths), record.process)
+        KINDS[lab.kind].cut(_guest(name, lab, host, paths), record.process)
         with change(paths) as state:
             state.labs[name].hosts[host].process = None
 
@@ -177,24 +176,24 @@ def reboot(name: str, host: str, paths: Paths, progress: Progress) -> list[list[
     checks.require_everything()
     with _lab_lock(name, paths, progress):
         lab = find(load(paths), name)
-        process = find_host(lab, host).process
+        kind, process = KINDS[lab.kind], find_host(lab, host).process
         guest = _guest(name, lab, host, paths)
         if not processes.is_alive(process):
             return [_start(name, lab, guest, paths, progress)]
-        boots = KIND.boots(guest)
+        boots = kind.boots(guest)
         ssh.remote(paths, name, guest.address, [REBOOT])
-        if not processes.wait_until(lambda: KIND.boots(guest) > boots, 120):
-            raise LabError(f"{host} did not go down in 120 s; `lab cut` takes its power away")
-        said = _settled(name, guest, lambda: processes.is_alive(process), paths)
+        if not processes.wait_until(lambda: kind.boots(guest) > boots, kind.boot_timeout_s):
+            raise LabError(f"{host} did not go down in {kind.boot_timeout_s:.0f} s; `lab cut` takes its power away")
+        said = _settled(name, kind, guest, lambda: processes.is_alive(process), paths)
         return [[host, guest.address, said]]
 
 
 def status(name: str | None, paths: Paths) -> list[list[str]]:
-    """Rows of lab, suite, host, address and up or down."""
+    """Rows of lab, kind, suite, host, address and up or down."""
     state = load(paths)
     labs = {name: find(state, name)} if name else state.labs
     return [
-        [label, lab.suite, host, address, _word(lab.hosts[host])]
+        [label, lab.kind, lab.suite, host, address, _word(lab.hosts[host])]
         for label, lab in sorted(labs.items())
         for host, address in lab.addresses().items()
     ]
@@ -213,7 +212,7 @@ def logs(name: str, host: str, paths: Paths) -> str:
             return ssh.remote(paths, name, lab.address(host), ["journalctl", "--no-pager"])
         except LabError:
             pass
-    return KIND.journal(_guest(name, lab, host, paths))
+    return KINDS[lab.kind].journal(_guest(name, lab, host, paths))
 
 
 def _guest(name: str, lab: Lab, host: str, paths: Paths) -> Guest:
@@ -228,6 +227,7 @@ def _guest(name: str, lab: Lab, host: str, paths: Paths) -> Guest:
         neighbours=lab.addresses(),
         extra_files=paths.guest_files,
         disk=lab.hosts[host].disk,
+        memory=lab.hosts[host].memory,
     )
 
 

@@ -38,6 +38,8 @@ class Host:
     """Size of its extra disk as `truncate` takes it, empty for none."""
     device: str = ""
     """Where the host finds that disk, for example /dev/loop8."""
+    memory: str = ""
+    """Size of a virtual machine's memory, empty for the default."""
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Lab:
     image: str
     since: float
     hosts: dict[str, Host] = field(default_factory=dict)
+    kind: str = "container"
+    """One of operations.KINDS."""
 
     def address(self, host: str) -> str:
         return addresses.address(self.number, self.hosts[host].index)

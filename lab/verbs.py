@@ -15,7 +15,8 @@ from lab.traffic import traffic as traffic_of
 
 
 def up(arguments: argparse.Namespace, paths: Paths) -> None:
-    rows = operations.up(arguments.lab, arguments.hosts, arguments.suite, arguments.disk, paths, Progress())
+    wanted = operations.Wanted(arguments.kind, arguments.suite, arguments.disk, arguments.memory)
+    rows = operations.up(arguments.lab, arguments.hosts, wanted, paths, Progress())
     print(table([["HOST", "ADDRESS", "STATE"], *rows]))
 
 
@@ -29,7 +30,7 @@ def down(arguments: argparse.Namespace, paths: Paths) -> None:
 
 def status(arguments: argparse.Namespace, paths: Paths) -> None:
     rows = operations.status(arguments.lab, paths)
-    print(table([["LAB", "SUITE", "HOST", "ADDRESS", "STATE"], *rows]) if rows else "no lab is up")
+    print(table([["LAB", "KIND", "SUITE", "HOST", "ADDRESS", "STATE"], *rows]) if rows else "no lab is up")
 
 
 def ssh(arguments: argparse.Namespace, paths: Paths) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from lab import checks, cli, network
+from lab.common import Paths
+from lab.state import Lab, change
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +43,21 @@ def test_a_bad_name_is_refused_before_anything_is_done(tmp_path: Path, capsys: p
     assert cli.main(["up", "demo", "Bad_Name"]) == 1
     assert "cannot be a host name" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--kind", "vm"], "lab demo runs container: end it before it can run vm"),
+        (["--suite", "forky"], "lab demo runs trixie: end it before it can run forky"),
+        (["--memory", "3G"], "--memory 3G: containers share this machine's memory; --kind vm has its own"),
+    ],
+)
+def test_a_lab_stays_of_its_kind(options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with change(Paths.from_environment()) as state:
+        state.labs["demo"] = Lab(1, "trixie", "/image", 0.0)
+    assert cli.main(["up", "demo", "mon2", *options]) == 1
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [[], ["up", "demo"], ["down"], ["up", "demo", "--suite", "sid", "mon1"]])

@@ -35,6 +35,13 @@ def test_any_change_of_the_recipe_changes_the_stamp(change: dict[str, object]) -
     assert dataclasses.replace(RECIPE, **change).stamp != RECIPE.stamp  # type: ignore[arg-type]
 
 
+def test_only_a_virtual_machine_has_a_kernel() -> None:
+    container, machine = (images.recipe("trixie", "", kind) for kind in ("container", "vm"))
+    assert images.KERNEL in machine.packages
+    assert images.KERNEL not in container.packages
+    assert container == Recipe("trixie", "")
+
+
 def test_a_complete_image_is_used_as_it_is(tmp_path: Path) -> None:
     paths = Paths(tmp_path, tmp_path)
     image = paths.images / f"trixie-{RECIPE.stamp}"
