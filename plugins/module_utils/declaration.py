@@ -20,7 +20,7 @@ from .service import verify_unit
 
 ROOT = Account()
 NO_PREDECESSORS = Predecessors()
-CHECK_TIMEOUT_S = 120
+CHECK_TIMEOUT_S = 600
 CHECK_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 # What checkers print when they accept something that will not work, and not a file name that has the word in it.
 WARNING = re.compile(r"\bwarning:|level=warn", re.IGNORECASE)
