@@ -78,7 +78,7 @@ down: venv ## end the demo
 	$(LAB) down demo
 
 # scenario.suite; the transaction and the whole site on every suite. The longest first, or they would be last alone.
-SCENARIOS := site.trixie certificates.trixie storage.trixie kills.trixie daemon.trixie firewall.trixie site.bookworm site.forky \
+SCENARIOS := site.trixie bare_metal.trixie certificates.trixie storage.trixie kills.trixie daemon.trixie firewall.trixie site.bookworm site.forky \
 	daemon.bookworm daemon.forky adoption.trixie alertmanager.trixie prometheus.trixie redis_exporter.trixie \
 	duckdb_exporter.trixie blackbox_exporter.trixie clickhouse_metrics.trixie node_exporter.trixie timesync.trixie
 .PHONY: test scenarios waiting

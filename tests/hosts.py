@@ -69,7 +69,7 @@ def begin_playbook(*options: str, playbook: str = "", **variables: Any) -> subpr
 def run_playbook(*options: str, playbook: str = "", **variables: Any) -> Run:
     """Run a playbook to its end, with further options and extra variables."""
     with begin_playbook(*options, playbook=playbook, **variables) as play:
-        output, _nothing = play.communicate(timeout=300)
+        output, _nothing = play.communicate(timeout=900)
     recap = {
         host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)}
         for host, counts in re.findall(r"^(\S+) +: (ok=.*)$", output, re.MULTILINE)
@@ -80,7 +80,7 @@ def run_playbook(*options: str, playbook: str = "", **variables: Any) -> Run:
 def lab(*words: str, text: str = "") -> str:
     """Run a verb of the lab, with a text as its standard input."""
     command = [sys.executable, "-m", "lab", *words]
-    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=True, timeout=400).stdout
 
 
 def lab_name() -> str:
