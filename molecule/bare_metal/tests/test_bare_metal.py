@@ -89,6 +89,10 @@ def processes(host: Host, *units: str) -> dict[str, str]:
     return {name: unit(host, name, "MainPID")["MainPID"] for name in units}
 
 
+def test_the_data_has_the_blank_disk_to_itself(mon1: Host) -> None:
+    assert mon1.check_output("findmnt --noheadings --output=SOURCE,FSTYPE /prometheus").split() == ["/dev/vdb", "xfs"]
+
+
 def test_every_target_is_up(mon1: Host) -> None:
     assert eventually(lambda: all_up(mon1), 60), ask(mon1, "targets", state="active")
 
@@ -182,9 +186,11 @@ def test_a_full_retention_size_drops_the_oldest_blocks(
 
 def test_a_full_disk_is_survived_and_told(mon1: Host) -> None:
     assert value(mon1, "sum(prometheus_tsdb_wal_writes_failed_total)") == 0
+    # xfs gives out no more than nearly all of it in one piece.
     mon1.check_output(
-        "fallocate --length $(($(df --output=avail --block-size=1 /prometheus | tail -n 1))) /prometheus/filler"
+        "fallocate --length $(($(df --output=avail /prometheus | tail -n 1) - 65536))K /prometheus/filler"
     )
+    mon1.run("dd if=/dev/zero of=/prometheus/filler bs=64K oflag=append conv=notrunc")
     try:
         assert eventually(lambda: not ingests(mon1), 60)
     finally:
@@ -203,6 +209,7 @@ def test_a_reboot_brings_everything_back_without_hands(mon1: Host) -> None:
         DAEMONS, "active"
     )
     assert not mon1.check_output("systemctl list-units --failed --plain --no-legend")
+    assert mon1.check_output("findmnt --noheadings --output=SOURCE /prometheus") == "/dev/vdb"
     assert "policy drop" in mon1.check_output("nft list ruleset")
 
 
