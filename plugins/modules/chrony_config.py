@@ -98,7 +98,7 @@ def main() -> None:
                 params["config"], params["sources"], params["servers"], params["frozen"], module.check_mode
             )
     except ChronyNeeded:
-        module.exit_json(changed=False, needs_chrony=True)
+        module.exit_json(changed=False, needs_package="chrony")
     except (Refusal, NotProven, ServiceError, OSError) as error:
         module.fail_json(msg=f"timesync: {error}")
     for warning in outcome.warnings:
