@@ -30,6 +30,11 @@ options:
     description: What may be erased from the disk, as the refusal names it.
     type: str
     default: ""
+  flush_seconds:
+    description: How old what Prometheus has written may become before the kernel has it on the disk. 0 leaves that to
+      the kernel, which waits for 30 s.
+    type: int
+    default: 3
 attributes:
   check_mode:
     support: full
@@ -69,6 +74,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tds.monitoring.plugins.module_utils import flush
 from ansible_collections.tds.monitoring.plugins.module_utils.accounts import refuse_without_root
 from ansible_collections.tds.monitoring.plugins.module_utils.block import JOURNAL, look
 from ansible_collections.tds.monitoring.plugins.module_utils.durable import fsync_path, write_durable
@@ -95,6 +101,7 @@ ARGUMENTS: dict[str, Any] = {
     "filesystem": {"type": "str", "default": "xfs"},
     "mount_options": {"type": "list", "elements": "str", "default": ["noatime", "nodev", "nosuid", "noexec"]},
     "wipe": {"type": "str", "default": ""},
+    "flush_seconds": {"type": "int", "default": 3},
     "run_by": {"type": "str", "default": "unknown"},  # of the controller's half
 }
 UNIT_FILE = Path("/etc/systemd/system", UNIT)
@@ -139,6 +146,7 @@ class Storage:
                 self._format()
             self._mount()
             self._grow()
+        self._flush()
 
     def size_bytes(self) -> int:
         """Of the filesystem at /prometheus; in check mode of what would be there, as far as that is known."""
@@ -234,6 +242,13 @@ class Storage:
         filesystem = self.wanted["filesystem"]
         _run(GROW[filesystem], MOUNT if filesystem == "xfs" else self.seen["path"])
         self.seen = self._look()
+
+    def _flush(self) -> None:
+        seconds = self.wanted["flush_seconds"]
+        found = flush.drift(seconds)
+        self.reasons += found
+        if found and not self.check:
+            flush.put(seconds)
 
 
 def _journal(name: str) -> Path:
