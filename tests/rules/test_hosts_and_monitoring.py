@@ -48,6 +48,8 @@ MUTATIONS = [
     ("PrometheusTsdbFailing", r"or increase\(prometheus_tsdb_wal_writes_failed_total\[30m\]\) > 0", ""),
     ("PrometheusRetentionShort", r"- prometheus_tsdb_wal_storage_size_bytes", ""),
     ("PrometheusRetentionShort", r"sum without \(type\) ", ""),
+    ("PrometheusMemoryHigh", r'\{job="prometheus"\}', ""),
+    ("PrometheusMemoryHigh", r"\* go_gc_gomemlimit_bytes", "* 2 * go_gc_gomemlimit_bytes"),
     ("PrometheusNotificationsFailing", r"or rate\(prometheus_notifications_dropped_total\[2m\]\) > 0", ""),
     ("AlertmanagerReloadFailed", r"alertmanager_config_last_reload_successful == 0", "vector(0) > 1"),
     ("AlertmanagerNotificationsFailing", r"sum without \(reason\) ", ""),
