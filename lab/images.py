@@ -63,9 +63,10 @@ FILES = {
     f"etc/sudoers.d/{DEPLOY}": f"{DEPLOY} ALL=(root) NOPASSWD: ALL\n",
 }
 
-# For a virtual machine: its kernel, and an initrd with the one driver that finding the root filesystem takes.
+# For a virtual machine: its kernel, the tools of filesystems, which take minutes to install there, and an initrd with
+# the one driver that finding the root filesystem takes.
 KERNEL = "linux-image-cloud-amd64"
-KERNEL_PACKAGES = (KERNEL, "e2fsprogs", "initramfs-tools", "udev", "zstd")
+KERNEL_PACKAGES = (KERNEL, "e2fsprogs", "xfsprogs", "initramfs-tools", "udev", "zstd")
 KERNEL_FILES = {
     "etc/initramfs-tools/conf.d/lab": "MODULES=list\n",
     "usr/share/initramfs-tools/modules.d/lab": "virtio_blk\n",
