@@ -11,7 +11,7 @@ class ActionModule(PackagedAction):
     """Ansible's entry point."""
 
     role = "timesync"
-    apt = {"install_recommends": False, "policy_rc_d": 101}  # noqa: RUF012  not started before it is told whom to follow
+    apt = {"policy_rc_d": 101}  # noqa: RUF012  not started before it is told whom to follow
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

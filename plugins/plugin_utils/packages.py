@@ -22,7 +22,13 @@ class PackagedAction(ActionBase):  # type: ignore[misc]
         done: dict[str, Any] = self._execute_module(module, {**arguments}, task_vars=task_vars)
         if not (package := done.pop("needs_package", "")):
             return done
-        wanted = {"name": package, "update_cache": True, "cache_valid_time": 3600, **self.apt}
+        wanted = {
+            "name": package,
+            "install_recommends": False,
+            "update_cache": True,
+            "cache_valid_time": 3600,
+            **self.apt,
+        }
         installed = self._execute_module("ansible.builtin.apt", wanted, task_vars=task_vars)
         if installed.get("failed"):
             why = f"{package} is missing on this host and cannot be installed: {installed.get('msg')}"
