@@ -98,6 +98,19 @@ def test_every_target_is_up(mon1: Host) -> None:
     assert eventually(lambda: all_up(mon1), 60), ask(mon1, "targets", state="active")
 
 
+def test_all_together_are_bounded_by_the_kernel_and_new_limits_are_in_force_at_once(mon1: Host) -> None:
+    group = "/sys/fs/cgroup/tds.slice"
+    each = [int(unit(mon1, daemon, "MemoryMax")["MemoryMax"]) for daemon in DAEMONS]
+    assert int(mon1.check_output(f"cat {group}/memory.max")) == sum(each)
+    assert mon1.check_output(f"cat {group}/cpu.max {group}/cpu.weight").split() == ["200000", "100000", "40"]
+    scores = {mon1.check_output("cat /proc/%s/oom_score_adj", pid) for pid in processes(mon1, *DAEMONS).values()}
+    assert scores == {"500"}
+    edit = "sed --in-place s/CPUWeight={}/CPUWeight={}/ /etc/systemd/system/tds.slice && systemctl daemon-reload"
+    mon1.check_output(edit.format(40, 41))  # what the role does to a unit that has changed
+    assert mon1.check_output(f"cat {group}/cpu.weight") == "41"
+    mon1.check_output(edit.format(41, 40))
+
+
 def test_a_power_cut_loses_the_last_seconds_and_nothing_else(mon1: Host, load: Load, say: Say) -> None:
     assert eventually(lambda: len(kept(mon1, 60)) > 45, 120)
     lab("cut", lab_name(), "mon1")
