@@ -131,8 +131,7 @@ def prune(state: State, paths: Paths) -> None:
 
 def _build(recipe: Recipe, image: Path, progress: Progress) -> None:
     work = image.with_name(image.name + ".new")
-    if work.exists():
-        shutil.rmtree(work)
+    _discard(work)
     work.parent.mkdir(parents=True, exist_ok=True)
     log = image.parent / f"{recipe.suite}.log"
     progress(f"{recipe.suite}: building the base image (about 40 s, once); log: {log}")
@@ -141,6 +140,20 @@ def _build(recipe: Recipe, image: Path, progress: Progress) -> None:
     _customize(recipe, work)
     work.rename(image)
     progress(f"{recipe.suite}: base image ready after {time.monotonic() - began:.0f} s")
+
+
+def _discard(work: Path) -> None:
+    """What a build left that was killed; before it, what that had mounted there, which is this machine's own."""
+    for point in reversed(mounted_below(work, Path("/proc/self/mountinfo").read_text(encoding="utf-8"))):
+        run(["umount", point])
+    if work.exists():
+        shutil.rmtree(work)
+
+
+def mounted_below(directory: Path, mountinfo: str) -> list[str]:
+    """Mount points, as they were mounted: of two in one another the outer comes first."""
+    points = (line.split()[4] for line in mountinfo.splitlines())
+    return [point for point in points if Path(point).is_relative_to(directory)]
 
 
 def _mmdebstrap(recipe: Recipe, work: Path, log: Path, progress: Progress) -> None:

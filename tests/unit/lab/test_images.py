@@ -70,3 +70,14 @@ def test_only_old_unused_images_are_removed(tmp_path: Path) -> None:
         os.utime(image, (date, date))
     images.prune(State({"demo": Lab(1, "trixie", str(used), 0.0)}), paths)
     assert sorted(paths.images.iterdir()) == [used, fresh, newest]
+
+
+def test_what_a_killed_build_had_mounted_is_known() -> None:
+    mountinfo = """\
+22 1 254:0 / / rw - ext4 /dev/vda rw
+30 22 0:25 / /cache/trixie-1.new/proc rw - proc proc rw
+31 30 0:26 / /cache/trixie-1.new/proc/sys ro - proc proc rw
+32 22 0:27 / /cache/trixie-1.newer rw - tmpfs tmpfs rw
+"""
+    found = images.mounted_below(Path("/cache/trixie-1.new"), mountinfo)
+    assert found == ["/cache/trixie-1.new/proc", "/cache/trixie-1.new/proc/sys"]
