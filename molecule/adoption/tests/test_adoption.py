@@ -176,8 +176,8 @@ def test_what_is_not_proven_gives_all_of_it_back(host: Host, play: Play, before:
 
 def test_check_mode_tells_what_would_be_taken_over_and_takes_nothing(host: Host, play: Play, before: Before) -> None:
     run = play("--limit", name(host), "--check", "--diff", daemon_adopt=True)
-    # blackbox_exporter and Alertmanager, which neither had, come with them, and how soon the log is written out.
-    assert (run.code, run.changed) == (0, 5)
+    # blackbox_exporter and Alertmanager, which neither had, come with them; the slice; and how soon the log is written out.
+    assert (run.code, run.changed) == (0, 6)
     for finding in [finding for found in FOUND[name(host)].values() for finding in found]:
         assert f"  taken over: {finding}\n" in run.output
     assert (listing(host), services(host)) == (before.listing, before.services)
@@ -199,7 +199,7 @@ def assert_ours_runs_and_the_old_does_not(host: Host) -> None:
 
 def test_adopted_it_is_ours_that_runs_and_is_up(host: Host, play: Play, before: Before) -> None:  # noqa: ARG001
     run = play("--limit", name(host), daemon_adopt=True)
-    assert (run.code, run.changed) == (0, 5), run.output
+    assert (run.code, run.changed) == (0, 6), run.output
     assert_ours_runs_and_the_old_does_not(host)
     up = f'up{{job=~"node|prometheus",instance=~"{name(host)}:.*"}} == 1'
     url = f"http://127.0.0.1:9090/api/v1/query?{urlencode({'query': up})}"
