@@ -176,7 +176,7 @@ def test_what_is_not_proven_gives_all_of_it_back(host: Host, play: Play, before:
 
 def test_check_mode_tells_what_would_be_taken_over_and_takes_nothing(host: Host, play: Play, before: Before) -> None:
     run = play("--limit", name(host), "--check", "--diff", daemon_adopt=True)
-    # blackbox_exporter and Alertmanager, which neither had, come with them; the slice; and how soon the log is written out.
+    # blackbox_exporter and Alertmanager, which neither had; the slice; and how soon the log is written out.
     assert (run.code, run.changed) == (0, 6)
     for finding in [finding for found in FOUND[name(host)].values() for finding in found]:
         assert f"  taken over: {finding}\n" in run.output
