@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.addresses import GATEWAY
-from lab.common import LabError, Paths, Progress, run
+from lab.common import LabError, Paths, Progress, mount_points, run
 from lab.services import PROXY_PORT
 from lab.state import State, lock
 
@@ -144,16 +144,15 @@ def _build(recipe: Recipe, image: Path, progress: Progress) -> None:
 
 def _discard(work: Path) -> None:
     """What a build left that was killed; before it, what that had mounted there, which is this machine's own."""
-    for point in reversed(mounted_below(work, Path("/proc/self/mountinfo").read_text(encoding="utf-8"))):
+    for point in reversed(mounted_below(work)):
         run(["umount", point])
     if work.exists():
         shutil.rmtree(work)
 
 
-def mounted_below(directory: Path, mountinfo: str) -> list[str]:
-    """Mount points, as they were mounted: of two in one another the outer comes first."""
-    points = (line.split()[4] for line in mountinfo.splitlines())
-    return [point for point in points if Path(point).is_relative_to(directory)]
+def mounted_below(directory: Path, mountinfo: str | None = None) -> list[str]:
+    """Mount points: of two in one another the outer comes first."""
+    return [point for point in mount_points(mountinfo) if Path(point).is_relative_to(directory)]
 
 
 def _mmdebstrap(recipe: Recipe, work: Path, log: Path, progress: Progress) -> None:

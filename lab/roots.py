@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from lab.addresses import PREFIX
-from lab.common import LabError, run
+from lab.common import LabError, mount_points, run
 from lab.hosts import Guest
 from lab.images import DEPLOY
 
@@ -49,9 +49,7 @@ def unmount(guest: Guest) -> None:
 
 
 def _is_mounted(root: Path) -> bool:
-    """Looks the path up in the mount table: no path of the lab has a character that it escapes."""
-    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    return any(line.split()[4] == str(root.resolve()) for line in mounts)
+    return str(root.resolve()) in mount_points()
 
 
 def fill(guest: Guest) -> None:
