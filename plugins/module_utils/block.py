@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .reading import read
 from .storage import LABEL, MOUNT
 
 JOURNAL = Path("opt/tds/storage/making")
@@ -41,8 +42,8 @@ def look(device: str, root: Path = Path("/")) -> dict[str, Any]:
     """
     if not device:
         return {}
-    path, mounts = Path(device), mounted(root)
-    here = next((mount for mount in reversed(mounts) if mount.point == MOUNT), None)
+    path, every = Path(device), mounted(root)
+    here = next((mount for mount in reversed(every) if mount.point == MOUNT), None)
     at = root / MOUNT[1:]
     seen: dict[str, Any] = {
         "path": str(path.resolve()) if path.exists() else "",
@@ -55,29 +56,29 @@ def look(device: str, root: Path = Path("/")) -> dict[str, Any]:
     }
     if seen["block"]:
         try:
-            seen |= _of_disk(path.resolve(), mounts, root)
+            seen |= _of_disk(path.resolve(), every, root)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             seen["unreadable"] = (getattr(error, "stderr", "") or str(error)).strip()
     return seen
 
 
-def _of_disk(path: Path, mounts: list[Mount], root: Path) -> dict[str, Any]:
+def _of_disk(path: Path, every: list[Mount], root: Path) -> dict[str, Any]:
     number = _number(path)
     system = root / "sys/dev/block" / number
     partitions = sorted(entry.parent.name for entry in system.glob("*/partition"))
-    numbers = {number, *(_read(system / name / "dev") for name in partitions)}
-    size = 512 * int(_read(system / "size"))
+    numbers = {number, *(read(system / name / "dev").strip() for name in partitions)}
+    size = 512 * int(read(system / "size"))
     signatures = _signatures(path)
-    users = [f"mounted at {mount.point}" for mount in mounts if mount.number in numbers or mount.source == str(path)]
+    users = [f"mounted at {mount.point}" for mount in every if mount.number in numbers or mount.source == str(path)]
     users += [f"part of {holder.name}" for holder in sorted(system.glob("holders/*"))]
-    users += ["swap" for line in _read(root / "proc/swaps").splitlines() if line.split()[0] == str(path)]
+    users += ["swap" for line in read(root / "proc/swaps").splitlines() if line.split()[0] == str(path)]
     ours = next((found["type"] for found in signatures if found["label"] == LABEL), "")
-    at = MOUNT if any(mount.number == number and mount.point == MOUNT for mount in mounts) else ""
+    at = MOUNT if any(mount.number == number and mount.point == MOUNT for mount in every) else ""
     return {
         "number": number,
         "size_bytes": size,
         "disk": f"{_serial(system) or path} of {size} bytes",
-        "read_only": _read(system / "ro") != "0",
+        "read_only": read(system / "ro").strip() != "0",
         "partitions": partitions,
         "users": users,
         "busy": _is_busy(path),
@@ -89,10 +90,11 @@ def _of_disk(path: Path, mounts: list[Mount], root: Path) -> dict[str, Any]:
 
 def mounted(root: Path = Path("/")) -> list[Mount]:
     """All mounts; of two at one place, the later hides the other."""
-    return list(_mounts(_read(root / "proc/self/mountinfo")))
+    return list(mounts(read(root / "proc/self/mountinfo")))
 
 
-def _mounts(mountinfo: str) -> Iterator[Mount]:
+def mounts(mountinfo: str) -> Iterator[Mount]:
+    """Of a text of mountinfo(5)."""
     for line in mountinfo.splitlines():
         words, _, after = line.partition(" - ")
         number, _root, point, options = words.split()[2:6]
@@ -141,7 +143,7 @@ def _serial(system: Path) -> str:
     """What tells two disks of a size apart; empty where the hardware does not say."""
     for disk in (system, system.resolve().parent):  # a partition has its disk above it
         for name in ("wwid", "device/wwid", "device/serial", "serial"):
-            if serial := _read(disk / name):
+            if serial := read(disk / name).strip():
                 return serial
     return ""
 
@@ -183,10 +185,3 @@ def _table_uuid(path: Path) -> str:
 
 def _output(*command: str, check: bool = True) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=check, timeout=COMMAND_SECONDS).stdout
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""

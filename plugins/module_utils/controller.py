@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from .reading import read
 from .ruleset import Address
 
 ESTABLISHED = "01"
@@ -37,10 +38,10 @@ def connection(
     that this one descends from.
     """
     for ancestor in _ancestors(proc, pid or os.getpid()):
-        if _read(ancestor / "comm").startswith("sshd"):
+        if read(ancestor / "comm").startswith("sshd"):
             open_sockets = _open_sockets(ancestor)
             for table in ("tcp", "tcp6"):
-                for inode, found in established(_read(ancestor / "net" / table)).items():
+                for inode, found in established(read(ancestor / "net" / table)).items():
                     if inode in open_sockets:
                         return found
     return from_environment(environment.get("SSH_CONNECTION", ""))
@@ -49,7 +50,7 @@ def connection(
 def _ancestors(proc: Path, pid: int) -> Iterator[Path]:
     while pid > 0:
         yield proc / str(pid)
-        parent = re.search(r"^PPid:\s*(\d+)$", _read(proc / str(pid) / "status"), re.MULTILINE)
+        parent = re.search(r"^PPid:\s*(\d+)$", read(proc / str(pid) / "status"), re.MULTILINE)
         pid = int(parent[1]) if parent else 0
 
 
@@ -61,13 +62,6 @@ def _open_sockets(process: Path) -> set[int]:
         except OSError:  # it was closed meanwhile
             continue
     return {int(match[1]) for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def established(table: str) -> dict[int, Connection]:

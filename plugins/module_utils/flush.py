@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .durable import fsync_path, write_durable
+from .reading import read
 
 FILE = Path("etc/sysctl.d/60-tds-storage.conf")
 KERNEL = Path("proc/sys/vm")
@@ -37,12 +38,12 @@ def drift(seconds: int, root: Path = Path("/")) -> list[str]:
     """How file and kernel differ from what is wanted. A container's kernel is not its own, and not asked."""
     wanted = settings(seconds)
     found = []
-    if _read(root / FILE) != text_of(wanted):
+    if read(root / FILE) != text_of(wanted):
         found.append(f"/{FILE} is {'another' if wanted else 'not wanted'}")
     for name, value in wanted.items():
         file = root / KERNEL / name
-        if os.access(file, os.W_OK) and _read(file).strip() != value:
-            found.append(f"vm.{name} is {_read(file).strip()}")
+        if os.access(file, os.W_OK) and read(file).strip() != value:
+            found.append(f"vm.{name} is {read(file).strip()}")
     return found
 
 
@@ -63,10 +64,3 @@ def put(seconds: int, root: Path = Path("/")) -> None:
         file = root / KERNEL / name
         if os.access(file, os.W_OK):
             file.write_text(value, encoding="ascii")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

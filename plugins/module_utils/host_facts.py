@@ -22,6 +22,7 @@ from ansible.module_utils.urls import open_url
 
 from . import block
 from .proof import get
+from .reading import read
 
 FSYNCS = 5
 FSYNC_BYTES = 4096
@@ -87,7 +88,7 @@ def facts(
 
 def system(root: Path) -> dict[str, str]:
     """``id`` and ``release`` (the code name; a testing release has no number) of ``/etc/os-release``."""
-    lines = _read(root / "etc/os-release").splitlines()
+    lines = read(root / "etc/os-release").splitlines()
     found = {name: value.strip("\"'") for name, _, value in (line.partition("=") for line in lines)}
     return {"id": found.get("ID", ""), "release": found.get("VERSION_CODENAME") or found.get("VERSION_ID", "")}
 
@@ -106,23 +107,23 @@ def systemd() -> int:
 def cpu_numbers(root: Path) -> dict[str, str]:
     """Lists of CPUs, such as ``0-3,8``: ``online``, and ``isolated``, which the kernel keeps for chosen threads."""
     cpus = root / "sys/devices/system/cpu"
-    isolated = [_read(cpus / name).strip() for name in ("isolated", "nohz_full")]
+    isolated = [read(cpus / name).strip() for name in ("isolated", "nohz_full")]
     return {
-        "online": _read(cpus / "online").strip(),
+        "online": read(cpus / "online").strip(),
         "isolated": ",".join(text for text in isolated if text and text != "(null)"),  # of nohz_full, without one
     }
 
 
 def memory(root: Path) -> int:
     """RAM of the host, or of the container that this is."""
-    match = re.search(r"^MemTotal:\s+(\d+) kB$", _read(root / "proc/meminfo"), re.MULTILINE)
+    match = re.search(r"^MemTotal:\s+(\d+) kB$", read(root / "proc/meminfo"), re.MULTILINE)
     return 1024 * int(match[1]) if match else 0
 
 
 def cgroup(root: Path) -> dict[str, Any]:
     """Version of the hierarchy that systemd uses, and the controllers in it."""
     controllers = root / "sys/fs/cgroup/cgroup.controllers"
-    return {"version": 2 if controllers.exists() else 1, "controllers": _read(controllers).split()}
+    return {"version": 2 if controllers.exists() else 1, "controllers": read(controllers).split()}
 
 
 class _Timex(ctypes.Structure):
@@ -149,14 +150,14 @@ def clock() -> dict[str, Any]:
 
 def time_daemons(root: Path) -> list[str]:
     """Those that run, by the names of their processes."""
-    running = {_read(process / "comm").strip() for process in root.glob("proc/[0-9]*")}
+    running = {read(process / "comm").strip() for process in root.glob("proc/[0-9]*")}
     return sorted(running.intersection(TIME_DAEMONS))
 
 
 def disk(path: Path, root: Path) -> dict[str, Any]:
     """The filesystem that ``path`` is, or will be, on, and how long an fsync there takes."""
     there = next(parent for parent in (path, *path.parents) if parent.is_dir())
-    mount = _mount(there, _read(root / "proc/self/mountinfo"))
+    mount = _mount(there, read(root / "proc/self/mountinfo"))
     size = os.statvfs(there)
     return {
         **mount,
@@ -167,19 +168,12 @@ def disk(path: Path, root: Path) -> dict[str, Any]:
 
 def _mount(path: Path, mountinfo: str) -> dict[str, Any]:
     """Of the lines of mountinfo(5): the deepest mount point above a path; of two, the later hides the other."""
-    best: dict[str, Any] = {"mount": "/", "filesystem": "", "options": []}
-    for line in mountinfo.splitlines():
-        words, _, after = line.partition(" - ")
-        point, options = words.split()[4:6]
-        at = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point))
-        if (at == path or at in path.parents) and len(at.parts) >= len(Path(best["mount"]).parts):
-            filesystem, _, superblock = after.split(maxsplit=2)
-            best = {
-                "mount": str(at),
-                "filesystem": filesystem,
-                "options": sorted({*options.split(","), *superblock.split(",")}),
-            }
-    return best
+    best = block.Mount("", "/", [], "", "")
+    for mount in block.mounts(mountinfo):
+        at = Path(mount.point)
+        if (at == path or at in path.parents) and len(at.parts) >= len(Path(best.point).parts):
+            best = mount
+    return {"mount": best.point, "filesystem": best.filesystem, "options": best.options}
 
 
 def fsync_seconds(directory: Path) -> float | None:
@@ -207,7 +201,7 @@ def listeners(ports: set[int], root: Path) -> dict[str, dict[str, str]]:
     """By port, the program (``exe``) and the name of the process that listens; both empty for the kernel's own."""
     inodes = {}
     for table in ("tcp", "tcp6"):
-        for line in _read(root / "proc/self/net" / table).splitlines()[1:]:
+        for line in read(root / "proc/self/net" / table).splitlines()[1:]:
             words = line.split()
             port = int(words[1].rpartition(":")[2], 16)
             if words[3] == LISTENING and port in ports:
@@ -217,7 +211,7 @@ def listeners(ports: set[int], root: Path) -> dict[str, dict[str, str]]:
         for process in root.glob("proc/[0-9]*"):
             for link in _descriptors(process):
                 if link in inodes:
-                    found[inodes[link]] = {"exe": _link(process / "exe"), "name": _read(process / "comm").strip()}
+                    found[inodes[link]] = {"exe": _link(process / "exe"), "name": read(process / "comm").strip()}
     return found
 
 
@@ -263,10 +257,3 @@ def running(url: str, tls: Mapping[str, Any] | None) -> dict[str, float]:
         return {row["metric"]["what"]: float(row["value"][1]) for row in found}
     except (OSError, ValueError, KeyError):
         return {}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
