@@ -54,7 +54,7 @@ def capacity(
         block_duration: of the blocks that are written from memory.
     """
     by_service: Counter[str] = Counter()
-    series = 0
+    series, block_seconds = 0, (duration_ms(block_duration) or 0) / 1000
     for entry in instances:
         seconds = (duration_ms(entry["interval"]) or 1000) / 1000
         shown = _series(entry, services.get(entry["service"], {}))
@@ -62,8 +62,8 @@ def capacity(
         by_service[entry["service"]] += shown / seconds  # type: ignore[assignment]
     return {
         "by_service": {service: round(samples) for service, samples in by_service.most_common()},
-        "block_seconds": (duration_ms(block_duration) or 0) / 1000,
-        **follows(sum(by_service.values()), series, (duration_ms(block_duration) or 0) / 1000),
+        "block_seconds": block_seconds,
+        **follows(sum(by_service.values()), series, block_seconds),
     }
 
 
@@ -92,6 +92,16 @@ def with_measured(declared: Mapping[str, Any], running: Mapping[str, float]) -> 
     }
 
 
+def tsdb_findings(block_duration: object, samples_per_chunk: object) -> list[str]:
+    """What Prometheus would not start with, by the variable that has it."""
+    found = []
+    if not duration_ms(block_duration):
+        found.append(f"prometheus_min_block_duration is {block_duration!r}: write a duration, such as 30m")
+    if not re.fullmatch(r"[1-9]\d*", str(samples_per_chunk)):
+        found.append(f"prometheus_samples_per_chunk is {samples_per_chunk!r}: write a number, such as 120")
+    return found
+
+
 def _series(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
     if declared := settings.get("series"):
         return int(declared)
@@ -99,7 +109,7 @@ def _series(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
     return SERIES.get(kind, UNKNOWN)
 
 
-def size_bytes(size: object) -> int | None:
+def retention_bytes(size: object) -> int | None:
     """Bytes of a size as Prometheus writes them; ``None`` for what it would not read, and for zero."""
     match = SIZE.fullmatch(str(size))
     return int(match[1]) * int(1024 ** UNITS.index(match[2])) or None if match else None
@@ -113,7 +123,7 @@ def kept_size(size: str, filesystem_bytes: int) -> str:
         filesystem_bytes: 0 where nobody has looked.
     """
     most = int(SHARE_OF_DISK * filesystem_bytes)
-    wanted = size_bytes(size)
+    wanted = retention_bytes(size)
     return size if not most or wanted is None or wanted <= most else f"{most // MIB}MB"
 
 
@@ -121,4 +131,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"capacity": capacity, "kept_size": kept_size}
+        return {function.__name__: function for function in (capacity, kept_size, tsdb_findings)}

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.tds.monitoring.plugins.filter.capacity import (
     SHARE_OF_DISK,
     kept_size,
-    size_bytes,
+    retention_bytes,
     with_measured,
 )
 from ansible_collections.tds.monitoring.plugins.filter.catalogue import duration_ms
@@ -70,10 +70,11 @@ def preflight_findings(hosts: Mapping[str, Mapping[str, Any]], site: Iterable[st
     Args:
         hosts: by name, ``facts`` (of the module preflight_look); ``needs``; ``accepted``, checks whose errors are
             warnings there; and ``declared``, findings about the declaration, one text each. ``needs`` has ``cpus``,
-            ``memory`` and ``memory_together`` (bytes), ``data`` (the path, or empty), ``storage`` (the settings of that
-            role), ``retention_size`` and ``retention_time``, ``capacity`` (of the filter capacity), ``ports`` (by what
-            listens there), ``archives`` (by daemon, ``version`` and ``url``) and ``clock_sources`` (whom the role
-            timesync is to have the clock follow; empty where it does nothing).
+            ``memory``, ``memory_together`` and ``prometheus_memory`` (bytes; 0 for no limit), ``pinned`` (a list of
+            CPUs), ``data`` (the path, or empty), ``storage`` (the settings of that role), ``retention_size`` and
+            ``retention_time``, ``capacity`` (of the filter capacity), ``ports`` (by what listens there), ``archives``
+            (by daemon, ``version`` and ``url``) and ``clock_sources`` (whom the role timesync is to have the clock
+            follow; empty where it does nothing).
         site: findings about the declaration that are no host's.
 
     Raises:
@@ -227,7 +228,7 @@ def _disk(facts: Mapping[str, Any], needs: Mapping[str, Any]) -> Iterator[Findin
         yield Finding("", "disk", what, "each reading writes a time", "noatime", remedy, WARNING)
     capacity = with_measured(needs["capacity"], facts["prometheus"])
     yield from _retention(disk, needs, capacity, what)
-    yield from _memory(capacity, needs["memory"])
+    yield from _memory(capacity, needs["prometheus_memory"])
     fsync = disk["fsync_seconds"]
     if fsync is not None and fsync > SLOW_FSYNC:
         level = ERROR if fsync > HOPELESS_FSYNC else WARNING
@@ -241,13 +242,13 @@ def _retention(
     disk: Mapping[str, Any], needs: Mapping[str, Any], capacity: Mapping[str, Any], what: str
 ) -> Iterator[Finding]:
     declared = needs["retention_size"]
-    if size_bytes(declared) is None:
+    if retention_bytes(declared) is None:
         remedy = "write a size as Prometheus has them, such as 50GB: without one the disk fills"
         yield Finding("", "disk", "prometheus_retention_size", repr(declared), "a size", remedy)
         return
     kept = kept_size(declared, disk["size_bytes"])
     log = capacity["wal_bytes"]
-    if (size_bytes(kept) or 0) <= log:
+    if (retention_bytes(kept) or 0) <= log:
         value, need = f"{kept} of {_size_text(disk['size_bytes'])}", f"{_size_text(log)} for the write-ahead log alone"
         yield Finding("", "disk", what, value, need, "give the host a larger disk, or scrape less often")
         return
@@ -264,7 +265,7 @@ def _days(kept: str, time: object, capacity: Mapping[str, Any]) -> Iterator[Find
         remedy = "write a duration as Prometheus has them, such as 30d"
         yield Finding("", "capacity", "prometheus_retention_time", repr(time), "a duration", remedy)
         return
-    fit = ((size_bytes(kept) or 0) - capacity["wal_bytes"]) / max(1, capacity["bytes_per_day"])
+    fit = ((retention_bytes(kept) or 0) - capacity["wal_bytes"]) / max(1, capacity["bytes_per_day"])
     level = NOTE
     remedy = (
         f"{capacity['bytes_per_day'] / 1e6:,.0f} MB a day, {capacity['wal_bytes'] / 1e6:,.0f} MB of log, "
@@ -283,7 +284,7 @@ def _days(kept: str, time: object, capacity: Mapping[str, Any]) -> Iterator[Find
 
 
 def _memory(capacity: Mapping[str, Any], most: float) -> Iterator[Finding]:
-    """Whether Go may have what the series take."""
+    """Whether Go may have what the series take; ``most`` is Prometheus' MemoryMax, 0 for none."""
     if most and capacity["memory_bytes"] > GO_SHARE * most:
         value = f"{_size_text(most)}, of which Go may have {GO_SHARE:.0%}"
         need = f"{_size_text(capacity['memory_bytes'])} for {capacity['series']:,} series"

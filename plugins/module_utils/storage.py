@@ -1,7 +1,7 @@
 """What a declared disk holds, what may be done to it, and the unit that mounts it; decided without touching it.
 
 ``seen`` is what :func:`block.look` saw, ``wanted`` the settings of the role without their prefix: ``device``,
-``filesystem``, ``mount_options`` and ``wipe``.
+``filesystem``, ``mount_options``, ``wipe`` and ``flush_seconds``.
 """
 
 from __future__ import annotations
@@ -118,6 +118,8 @@ def _settings(wanted: Mapping[str, Any]) -> Iterator[str]:
             yield f"storage_mount_options is {option!r}: write one option of mount(8) in each entry"
         elif option == "ro":
             yield "storage_mount_options is 'ro': leave it out, Prometheus writes"
+    if not str(wanted["flush_seconds"]).isdecimal():
+        yield f"storage_flush_seconds is {wanted['flush_seconds']!r}: write whole seconds, or 0 for the kernel's own"
 
 
 def _no_disk(seen: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.tds.monitoring.plugins.filter.capacity import capacity, kept_size, with_measured
+from ansible_collections.tds.monitoring.plugins.filter.capacity import (
+    capacity,
+    kept_size,
+    tsdb_findings,
+    with_measured,
+)
 from ansible_collections.tds.monitoring.plugins.filter.catalogue import catalogue
 
 HOSTS = {"mon1": "192.0.2.10", "app1": "192.0.2.20"}
@@ -99,3 +104,8 @@ def test_nothing_writes_nothing() -> None:
 )
 def test_the_smaller_of_what_is_declared_and_what_has_room_is_kept(declared: str, filesystem: int, kept: str) -> None:
     assert kept_size(declared, filesystem) == kept
+
+
+@pytest.mark.parametrize(("duration", "samples"), [("30m", 120), ("2h", "240"), ("1h30m", 1)])
+def test_what_prometheus_starts_with_is_no_finding(duration: str, samples: object) -> None:
+    assert tsdb_findings(duration, samples) == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.tds.monitoring.plugins.filter.capacity import tsdb_findings
 from ansible_collections.tds.monitoring.plugins.filter.catalogue import catalogue_findings
 from ansible_collections.tds.monitoring.plugins.filter.envelope import envelope_findings
 from ansible_collections.tds.monitoring.plugins.filter.freeze import freeze_findings
@@ -57,8 +58,15 @@ HOST: dict[str, Any] = {
         "pinned": "0-1",
         "memory": 2 * GIB,
         "memory_together": 3 * GIB,
+        "prometheus_memory": 2 * GIB,
         "data": "/prometheus/data",
-        "storage": {"device": "/dev/sdb", "filesystem": "xfs", "mount_options": ["noatime"], "wipe": ""},
+        "storage": {
+            "device": "/dev/sdb",
+            "filesystem": "xfs",
+            "mount_options": ["noatime"],
+            "wipe": "",
+            "flush_seconds": 3,
+        },
         "retention_size": "39GB",
         "retention_time": "30d",
         "capacity": {
@@ -235,6 +243,13 @@ def test_a_size_that_is_more_than_the_filesystem_has_room_for_is_told_with_what_
     if told:
         assert f"Prometheus is told {told}" in findings[0]["remedy"]
         assert preflight_table(findings).endswith("0 errors, 0 warnings")
+
+
+def test_a_prometheus_without_a_limit_is_not_judged_by_that_of_another_daemon() -> None:
+    host = changed("needs.capacity.series", 5_000_000)
+    assert [finding["variable"] for finding in found(host)] == ["prometheus_limits.MemoryMax"]
+    host["needs"]["prometheus_memory"] = 0
+    assert found(host) == []
 
 
 def test_the_days_that_fit_are_always_told() -> None:
@@ -490,6 +505,12 @@ BAD_VALUES: list[tuple[list[str], str, str]] = [
     (limit(TasksMax=0), "prometheus_limits.TasksMax is 0", "such as 512"),
     (limit(TasksMax="many"), "prometheus_limits.TasksMax is 'many'", "such as 512"),
     (envelope_findings({"prometheus_limits": "2G"}), "prometheus_limits is '2G'", "write a mapping"),
+    (envelope_findings({"monitoring_limits": {"CPUWeight": 0}}), "monitoring_limits.CPUWeight is 0", "from 1 to 10000"),
+    (tsdb_findings("30 minutes", 120), "prometheus_min_block_duration is '30 minutes'", "such as 30m"),
+    (tsdb_findings("0s", 120), "prometheus_min_block_duration is '0s'", "such as 30m"),
+    (tsdb_findings(None, 120), "prometheus_min_block_duration is None", "such as 30m"),
+    (tsdb_findings("30m", 0), "prometheus_samples_per_chunk is 0", "such as 120"),
+    (tsdb_findings("30m", "many"), "prometheus_samples_per_chunk is 'many'", "such as 120"),
     (envelope_findings({}, "two"), "monitoring_cpus is 'two'", "such as 0-1,4"),
     (address_findings({"mon1": "192.0.2.10", "app1": "192.0.2.10"}),
      "monitoring_address of mon1 and app1 is '192.0.2.10'", "write each host its own"),

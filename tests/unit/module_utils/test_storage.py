@@ -17,7 +17,7 @@ from ansible_collections.tds.monitoring.plugins.module_utils.storage import (
 
 GIB = 2**30
 UUID, OTHER = "0f1e2d3c-0000-4000-8000-000000000001", "0f1e2d3c-0000-4000-8000-000000000002"
-WANTED = {"device": "/dev/sdb", "filesystem": "xfs", "mount_options": ["noatime"], "wipe": ""}
+WANTED = {"device": "/dev/sdb", "filesystem": "xfs", "mount_options": ["noatime"], "wipe": "", "flush_seconds": 3}
 OURS = {"type": "xfs", "label": "tds-storage", "uuid": UUID, "offset": "0x0"}
 EXT4 = {"type": "ext4", "label": "orders", "uuid": OTHER, "offset": "0x438"}
 GPT = {"type": "gpt", "label": "", "uuid": "", "offset": "0x200"}
@@ -101,6 +101,8 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"device": "/dev/sdb%i"}, "write its path"),
     ({}, {"mount_options": ["noatime,nodev"]}, "storage_mount_options is 'noatime,nodev': write one option"),
     ({}, {"mount_options": ["ro"]}, "leave it out, Prometheus writes"),
+    ({}, {"flush_seconds": -1}, "storage_flush_seconds is -1: write whole seconds"),
+    ({}, {"flush_seconds": "soon"}, "storage_flush_seconds is 'soon': write whole seconds"),
     (BLANK | {"path": ""}, {}, "storage_device is /dev/sdb: no such device"),
     (BLANK | {"block": False}, {}, "no block device; `lsblk`"),
     (BLANK | {"unreadable": "Input/output error"}, {}, "it cannot be read: Input/output error"),
