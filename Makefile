@@ -114,11 +114,11 @@ scenario/%: venv
 
 .PHONY: bench-converge
 bench-converge: setup ## seconds, tasks and bytes of a fresh and of an unchanged run
-	python3 bench/converge.py
+	python3 -m bench.converge
 
 .PHONY: bench-alerts
 bench-alerts: setup ## seconds from a fault to the webhook, by stage
-	python3 bench/alerts.py
+	python3 -m bench.alerts
 
 .PHONY: bench-duckdb
 bench-duckdb: venv ## what a scrape costs the process that writes a DuckDB

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """From a fault to the webhook, in a lab with the shipped site.yml: Redis is killed, the sync made slow, and stalled.
 
 Writes ``bench/results/alerts.json``: per fault the trials, median, 95th percentile and maximum of the seconds from the
@@ -10,27 +9,24 @@ fault to the arrival at the webhook, and the median part of each stage:
 - ``alertmanager``: from there to its arrival at Alertmanager,
 - ``webhook``: from there to its arrival at the webhook; a warning waits here for others of its kind.
 
-    bench/alerts.py [FAULT ...]     all of them, or those named; other faults' results stay in the file
+    python3 -m bench.alerts [FAULT ...]     all of them, or those named; other faults' results stay in the file
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench/results/alerts.json"
+from bench.hosts import ROOT, lab, load, play, save
+
 LAB = "bench-alerts"
 TRIALS = 20
 PATIENCE_S = 60
@@ -75,11 +71,6 @@ FAULTS = {
 }
 
 
-def lab(*words: str) -> str:
-    command = [sys.executable, "-m", "lab", *words]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
 def on(host: str, command: str) -> str:
     return lab("ssh", LAB, host, command)
 
@@ -95,12 +86,7 @@ def prepare() -> None:
         if not (ROOT / playbook).exists():
             print(f"{playbook} is not there, and what it runs is left out")
             continue
-        command = ["ansible-playbook", playbook, "-i", "inventories/lab"]
-        done = subprocess.run(
-            command, cwd=ROOT, env=os.environ | {"LAB_NAME": LAB}, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            sys.exit(done.stdout + done.stderr)
+        play(LAB, playbook)
 
 
 def rules() -> set[str]:
@@ -175,7 +161,7 @@ def main() -> None:
     wanted = sys.argv[1:] or list(FAULTS)
     if unknown := set(wanted) - set(FAULTS):
         sys.exit(f"no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}")
-    result: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    result: dict[str, Any] = load("alerts")
     prepare()
     try:
         there = rules()
@@ -191,8 +177,7 @@ def main() -> None:
             print(f"{name}: {json.dumps(result[name])}")
     finally:
         lab("down", LAB)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    save("alerts", result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """What a run costs: a fresh lab host with prometheus, node_exporter and redis_exporter, then three unchanged runs.
 
 Writes ``bench/results/converge.json``: per run the seconds (wall clock), the tasks of the host (skipped ones too), how
@@ -8,14 +7,11 @@ many of them changed something, and the bytes that the lab's mirror and apt prox
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from bench.hosts import lab, play, save
+
 LAB = "bench-converge"
 HOST = "mon1"
 UNCHANGED_RUNS = 3
@@ -29,32 +25,16 @@ SERVICES = {
 }
 
 
-def lab(*words: str) -> str:
-    command = [sys.executable, "-m", "lab", *words]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
 def fetched_bytes() -> int:
     return sum(json.loads(lab("traffic", LAB)).values())
 
 
 def converge() -> dict[str, Any]:
     """One run of the shipped site.yml, measured; its output ends this program when it fails."""
-    command = [
-        "ansible-playbook",
-        "site.yml",
-        "-i",
-        "inventories/lab",
-        "-e",
-        json.dumps({"monitored_services": SERVICES}),
-    ]
-    environment = os.environ | {"LAB_NAME": LAB, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
     before, started = fetched_bytes(), time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    said = play(LAB, "site.yml", {"monitored_services": SERVICES}, callback="ansible.posix.json")
     seconds = time.monotonic() - started
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    counts = json.loads(done.stdout[done.stdout.index("{") : done.stdout.rindex("}") + 1])["stats"][HOST]
+    counts = json.loads(said[said.index("{") : said.rindex("}") + 1])["stats"][HOST]
     return {
         "seconds": round(seconds, 1),
         "tasks": sum(counts[outcome] for outcome in ("ok", "skipped", "failures", "rescued", "ignored")),
@@ -70,9 +50,7 @@ def main() -> None:
         result: dict[str, Any] = {"fresh": converge(), "unchanged": [converge() for _run in range(UNCHANGED_RUNS)]}
     finally:
         lab("down", LAB)
-    path = ROOT / "bench/results/converge.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    save("converge", result)
     for name, runs in (("fresh", [result["fresh"]]), ("unchanged", result["unchanged"])):
         for run in runs:
             print(f"{name:<9} " + "  ".join(f"{value:>11,} {unit}" for unit, value in run.items()))

@@ -14,13 +14,13 @@ import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import duckdb
 from duckdb_exporter import serve
 
-ROOT = Path(__file__).resolve().parents[1]
+from bench.hosts import save
+
 RATES = {"none": 0, "each second": 1, "ten a second": 10}
 TURNS = 12
 SECONDS = 3
@@ -105,9 +105,7 @@ def main() -> None:
         for name, rate in RATES.items():
             turn(rate, found[name])
     result = {"duckdb": duckdb.__version__, **{name: figures.summary() for name, figures in found.items()}}
-    path = ROOT / "bench/results/duckdb.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    save("duckdb", result)
     print(json.dumps(result, indent=2))
 
 

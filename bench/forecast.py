@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """How true the forecast of retention is: a month of one book of a trade engine, written into blocks by promtool.
 
 It trades for eight hours of each working day, with 19 series at one second: 49 million samples. Writes
@@ -18,11 +17,10 @@ from pathlib import Path
 
 from ansible_collections.tds.monitoring.plugins.filter.capacity import capacity
 
+from bench.hosts import save
 from lab import load
 from lab.common import Paths
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench/results/forecast.json"
 BEGIN = 1_767_225_600  # a Thursday
 DAYS, WEEK, DAY = 30, 7, 86_400
 WEEKEND = (2, 3)  # counted from that day
@@ -88,7 +86,7 @@ def main() -> None:
         "foretold_by_catalogue": round(catalogue / truth - 1, 3),
         "foretold_by_running": round(running / truth - 1, 3),
     }
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    save("forecast", result)
     print(result)
 
 

@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
 """What one Prometheus takes in: the shipped site.yml on a lab host, targets of 5,000 series each.
 
 Writes ``bench/results/ingest.json``: ``limits_enforced`` (by which kernel interface, or false), the block duration,
 and what Prometheus took of each load and what it cost. Missed are the scrapes that were due and failed or never were.
 Bytes of a sample are those of the log before it is first cut, and of the blocks that were written.
 
-    bench/ingest.py [--blocks 5m] [--truncations 2] [SAMPLES_PER_SECOND ...]
+    python3 -m bench.ingest [--blocks 5m] [--truncations 2] [SAMPLES_PER_SECOND ...]
 
 A run lasts until the head was cut so many times: 1.5 block durations until the first, one more for each other. The load
 is made on the same machine, by lab/load.py, for a tenth of a CPU. Where the lab's containers have no limits of their
@@ -18,7 +17,6 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -27,12 +25,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from bench.hosts import ROOT, lab, play, save
 from lab.common import Paths
 from lab.processes import cgroup
 from lab.state import find, load
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench/results/ingest.json"
 LAB = "bench-ingest"
 LOADS = (50_000, 250_000, 500_000)
 SERIES, FIRST_PORT = 5000, 20000
@@ -50,11 +47,6 @@ STORAGE = (
     "prometheus_tsdb_wal_storage_size_bytes",
     "prometheus_tsdb_head_chunks_storage_size_bytes",
 )
-
-
-def lab(*words: str) -> str:
-    command = [sys.executable, "-m", "lab", *words]
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def on(host: str, command: str) -> str:
@@ -77,15 +69,8 @@ def provision(targets: int, blocks: str) -> None:
         "prometheus_min_block_duration": blocks,
         "prometheus_retention_size": "50GB",
         "preflight_accepted": ["capacity", "cgroup", "clock", "disk", "names"],
-        # Who measures asks from outside the host.
-        "prometheus_listen_addresses": ["127.0.0.1"],
     }
-    command = ["ansible-playbook", "site.yml", "-i", "inventories/lab", "-e", json.dumps(variables)]
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"LAB_NAME": LAB}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
+    play(LAB, "site.yml", variables)
 
 
 class Prometheus:
@@ -197,8 +182,7 @@ def measure(samples: int, blocks: str, truncations: int) -> tuple[str, dict[str,
     address = find(load(Paths.from_environment()), LAB).address("app1")
     ports = f"{FIRST_PORT}-{FIRST_PORT + targets - 1}"
     script = (ROOT / "lab/load.py").read_text(encoding="utf-8")
-    command = [sys.executable, "-m", "lab", "ssh", LAB, "app1", "cat >/run/load.py"]
-    subprocess.run(command, cwd=ROOT, check=True, input=script, text=True)
+    lab("ssh", LAB, "app1", "cat >/run/load.py", text=script)
     on("app1", f"systemd-run --quiet --unit=load python3 /run/load.py --ports {ports} --address {address}")
     provision(targets, blocks)
     prometheus = Prometheus()
@@ -285,8 +269,7 @@ def main() -> None:
         result["limits_enforced"] = enforced or False
         result["runs"].append(run)
         _print(run)
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+        save("ingest", result)
 
 
 def _print(run: Mapping[str, Any]) -> None:
