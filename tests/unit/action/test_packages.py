@@ -53,6 +53,7 @@ def test_a_package_that_is_missing_is_installed_and_the_work_done(name: str, sub
     assert run.run() == DONE
     assert [called for called, _arguments in run.calls] == [name, "apt", name]
     assert run.calls[1][1]["name"] == "xfsprogs"
+    assert run.calls[1][1]["install_recommends"] is False
 
 
 @BOTH

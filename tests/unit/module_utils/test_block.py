@@ -104,3 +104,24 @@ def test_a_disk_that_cannot_be_read_is_told_in_the_tool_s_words(
     monkeypatch.setattr(Path, "is_block_device", lambda _: True)
     monkeypatch.setattr(block, "_of_disk", fails)
     assert block.look("/dev/null", tmp_path)["unreadable"] == "wipefs: error: /dev/sdb: probing failed"
+
+
+def test_what_the_kernel_says_of_a_disk_is_read_without_the_end_of_its_lines(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"  # a file has the number 0:0
+    disk.write_bytes(b"\0" * 2**20)
+    system = tmp_path / "sys/dev/block/0:0"
+    for name, text in {
+        "size": "2048\n",
+        "ro": "0\n",
+        "serial": "S1\n",
+        "a1/partition": "1\n",
+        "a1/dev": "8:1\n",
+    }.items():
+        (system / name).parent.mkdir(parents=True, exist_ok=True)
+        (system / name).write_text(text)
+    on_a_partition = block.Mount("8:1", "/srv", [], "ext4", "/dev/a1")
+    seen = block._of_disk(disk, [on_a_partition], tmp_path)
+    assert (seen["read_only"], seen["size_bytes"], seen["disk"]) == (False, 2**20, "S1 of 1048576 bytes")
+    assert (seen["partitions"], seen["users"], seen["holds"]) == (["a1"], ["mounted at /srv"], "")
+    (system / "ro").write_text("1\n")
+    assert block._of_disk(disk, [], tmp_path)["read_only"]
