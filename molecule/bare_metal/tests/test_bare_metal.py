@@ -105,10 +105,12 @@ def test_all_together_are_bounded_by_the_kernel_and_new_limits_are_in_force_at_o
     assert mon1.check_output(f"cat {group}/cpu.max {group}/cpu.weight").split() == ["200000", "100000", "40"]
     scores = {mon1.check_output("cat /proc/%s/oom_score_adj", pid) for pid in processes(mon1, *DAEMONS).values()}
     assert scores == {"500"}
-    edit = "sed --in-place s/CPUWeight={}/CPUWeight={}/ /etc/systemd/system/tds.slice && systemctl daemon-reload"
-    mon1.check_output(edit.format(40, 41))  # what the role does to a unit that has changed
-    assert mon1.check_output(f"cat {group}/cpu.weight") == "41"
-    mon1.check_output(edit.format(41, 40))
+    text = mon1.check_output("cat /etc/systemd/system/tds.slice") + "\n"
+    for weight in ("41", "40"):
+        wanted = {"name": "tds.slice", "unit": text.replace("CPUWeight=40", f"CPUWeight={weight}")}
+        assert mon1.ansible("tds.monitoring.systemd_slice", json.dumps(wanted), check=False)["changed"]
+        assert mon1.check_output(f"cat {group}/cpu.weight") == weight
+        assert int(mon1.check_output(f"cat {group}/memory.max")) == sum(each)
 
 
 def test_a_power_cut_loses_the_last_seconds_and_nothing_else(mon1: Host, load: Load, say: Say) -> None:

@@ -23,11 +23,21 @@ class Systemd:
         self.obeys = True
         self.reloads = 0
         self.complaint: str | None = None
+        self.runs = False
+        self.set: list[list[str]] = []
+        self.refuses = ""
 
     def run(self, command: list[str]) -> CompletedProcess[str]:
-        if command == ["systemctl", "daemon-reload"]:
-            self.reloads += 1
-            self.stale = self.stale and not self.obeys
+        match command[1]:
+            case "daemon-reload":
+                self.reloads += 1
+                self.stale = self.stale and not self.obeys
+            case "is-active":
+                return CompletedProcess(command, 0 if self.runs else 3, "", "")
+            case "set-property":
+                self.set.append(command[2:])
+                (systemd_slice.OVERRIDES / "tds.slice.d").mkdir(parents=True, exist_ok=True)
+                return CompletedProcess(command, 1 if self.refuses else 0, "", self.refuses)
         return CompletedProcess(command, 0, "yes\n" if self.stale else "no\n", "")
 
 
@@ -35,6 +45,7 @@ class Systemd:
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
     fake = Systemd()
     monkeypatch.setattr(systemd_slice, "UNITS", tmp_path)
+    monkeypatch.setattr(systemd_slice, "OVERRIDES", tmp_path / "control")
     monkeypatch.setattr(systemd_slice, "run", fake.run)
     monkeypatch.setattr(systemd_slice, "verify_unit", lambda *_words: fake.complaint)
     return fake
@@ -67,6 +78,36 @@ def test_check_mode_says_so_and_does_nothing(systemd: Systemd, tmp_path: Path, p
     assert (answer["changed"], answer["diff"]["after"]) == (True, UNIT)
     assert not (tmp_path / "tds.slice").exists()
     assert systemd.reloads == 0
+
+
+def test_what_runs_in_it_has_the_new_limits_and_not_those_that_are_gone(
+    systemd: Systemd, tmp_path: Path, put: Put
+) -> None:
+    (tmp_path / "tds.slice").write_text("[Unit]\nDescription=x\n\n[Slice]\nCPUWeight=40\nMemoryMax=1G\n")
+    systemd.runs = True
+    assert put()["changed"] is True
+    assert systemd.set == [["--runtime", "tds.slice", "CPUWeight=50", "MemoryMax="]]
+    assert not (tmp_path / "control/tds.slice.d").exists()  # it would go before the file
+    assert put()["changed"] is False
+
+
+def test_a_run_that_was_cut_short_after_it_set_the_limits_is_finished(
+    systemd: Systemd, tmp_path: Path, put: Put
+) -> None:
+    put()
+    systemd.runs = True
+    (tmp_path / "control/tds.slice.d").mkdir(parents=True)
+    assert put()["changed"] is True
+    assert not (tmp_path / "control/tds.slice.d").exists()
+
+
+def test_a_limit_that_what_runs_does_not_take_is_refused_and_the_old_is_left(
+    systemd: Systemd, tmp_path: Path, put: Put
+) -> None:
+    (tmp_path / "tds.slice").write_text("[Slice]\n")
+    systemd.runs, systemd.refuses = True, "Cannot set property Foo"
+    assert "Cannot set property Foo" in put()["msg"]
+    assert (tmp_path / "tds.slice").read_text() == "[Slice]\n"
 
 
 @pytest.mark.parametrize("what", ["a hand edit", "a run that was cut short before systemd read it"])
