@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,54 +58,51 @@ def firm(tmp_path: Path) -> Firm:
     return made
 
 
-def expired(firm: Firm) -> None:
-    firm.certify("app1", days=-1)
-
-
-def for_another_name(firm: Firm) -> None:
-    firm.certify("app1", names=["app7"])
-
-
-def with_another_key(firm: Firm) -> None:
-    firm.write("app1-server.key", key_pem(new_key()))
-
-
-def of_another_authority(firm: Firm) -> None:
-    replace(firm, issuing=Authority("Issuing", issuer=Authority("Firm"))).certify("app1")
-
-
-def without_its_chain(firm: Firm) -> None:
-    certificate = firm.directory / "app1-server.crt"
-    firm.write(certificate.name, certificate.read_text(encoding="utf-8").replace(firm.issuing.pem, ""))
-
-
-def with_a_key_that_others_read(firm: Firm) -> None:
-    (firm.directory / "app1-server.key").chmod(0o644)
-
-
-def that_are_not_there(firm: Firm) -> None:
-    (firm.directory / "app1-server.crt").unlink()
+def spoil(firm: Firm, host: str, how: str) -> str:
+    """Spoils one file of a host; what has to be told of it."""
+    certificate, key = firm.directory / f"{host}-server.crt", firm.directory / f"{host}-server.key"
+    of_certificate = f"certificates_provided.server.certificate is '{certificate.name}': "
+    of_key = f"certificates_provided.server.key is '{key.name}': "
+    match how:
+        case "expired":
+            firm.certify(host, days=-1)
+            return of_certificate + "it expired on "
+        case "for another name":
+            firm.certify(host, names=["app7"])
+            return of_certificate + "it is not for IP:"
+        case "with another key":
+            firm.write(key.name, key_pem(new_key()))
+            return of_certificate + "it belongs to another key"
+        case "of another authority":
+            replace(firm, issuing=Authority("Issuing", issuer=Authority("Firm"))).certify(host)
+            return of_certificate + "its issuer CN=Issuing does not lead to a trusted authority"
+        case "without its chain":
+            firm.write(certificate.name, certificate.read_text(encoding="utf-8").replace(firm.issuing.pem, ""))
+            return of_certificate + "its issuer CN=Issuing does not lead to a trusted authority"
+        case "with a key that others read":
+            key.chmod(0o644)
+            return of_key + "others can read it"
+        case "not there":
+            certificate.unlink()
+            return of_certificate + "it cannot be read"
+    raise ValueError(how)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    "hows",
     [
-        (expired, "certificates_provided.server.certificate is 'app1-server.crt': it expired on "),
-        (for_another_name, "certificates_provided.server.certificate is 'app1-server.crt': it is not for IP:"),
-        (with_another_key, "certificates_provided.server.certificate is 'app1-server.crt': it belongs to another key"),
-        (of_another_authority, "app1-server.crt': its issuer CN=Issuing does not lead to a trusted authority"),
-        (without_its_chain, "app1-server.crt': its issuer CN=Issuing does not lead to a trusted authority"),
-        (with_a_key_that_others_read, "certificates_provided.server.key is 'app1-server.key': others can read it"),
-        (that_are_not_there, "certificates_provided.server.certificate is 'app1-server.crt': it cannot be read"),
+        ("expired", "for another name", "with another key"),
+        ("of another authority", "without its chain", "with a key that others read"),
+        ("not there",),
     ],
+    ids=" ".join,
 )
-def test_certificates_are_refused_before_the_first_change(
-    play: Play, firm: Firm, spoil: Callable[[Firm], None], told: str
-) -> None:
-    spoil(firm)
+def test_certificates_are_refused_before_the_first_change(play: Play, firm: Firm, hows: Sequence[str]) -> None:
+    told = [spoil(firm, host, how) for host, how in zip(HOSTS, hows, strict=False)]
     run = play(**firm.variables())
     assert (run.code != 0, run.changed) == (True, 0), run.output
-    assert told in " ".join(run.output.split())
+    for text in told:
+        assert text in " ".join(run.output.split())
     assert "; nothing was changed" in run.output
     assert "PRIVATE KEY" not in run.output
 
@@ -138,18 +135,12 @@ def test_ready_certificates_are_served_and_the_site_s_own_again(play: Play, firm
     assert page(on("mon1"), f"https://{address(on('app1'))}:9100/metrics")
 
 
-@pytest.mark.parametrize(
-    ("variables", "told"),
-    [
-        ({"node_exporter_tls": {}}, "node_exporter_listen_address is '10."),
-        ({"firewall_ssh_from": ["10.0.0.0/33"]}, "10.0.0.0/33"),
-        ({"node_exporter_port": 9121}, "redis_exporter_port is 9121: node_exporter_port is that too"),
-    ],
-)
-def test_what_would_be_open_or_cannot_be_is_refused(play: Play, variables: dict[str, Any], told: str) -> None:
-    run = play(**variables)
+def test_what_would_be_open_or_cannot_be_is_refused(play: Play) -> None:
+    run = play(node_exporter_tls={}, firewall_ssh_from=["10.0.0.0/33"], node_exporter_port=9121)
     assert (run.code != 0, run.changed) == (True, 0), run.output
-    assert told in run.output
+    assert "node_exporter_listen_address is '10." in run.output
+    assert "10.0.0.0/33" in run.output
+    assert "redis_exporter_port is 9121: node_exporter_port is that too" in run.output
     assert "; nothing was changed" in run.output
 
 
