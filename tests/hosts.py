@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from testinfra import get_host
+from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
 ROOT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
@@ -114,6 +115,12 @@ def page(host: Host, url: str, seconds: float = 3) -> str:
     certificates = CERTIFICATES if url.startswith("https") else ""
     answer = host.run(f"curl --silent --fail --max-time {seconds} {certificates} %s", url)
     return str(answer.stdout) if answer.rc == 0 else ""
+
+
+def refused_at_the_handshake(answer: CommandResult) -> bool:
+    """Of a curl, which sends before it has heard: the alert may come first, or the end of the connection."""
+    alert = r"certificate required|unknown ca|bad certificate|reset by peer"
+    return answer.rc in (55, 56) and not answer.stdout and bool(re.search(alert, answer.stderr))
 
 
 def series(text: str) -> dict[str, float]:
