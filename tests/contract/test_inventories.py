@@ -129,6 +129,14 @@ def test_several_prometheus_hosts_tell_every_alertmanager_which_are_one_cluster(
     assert value("prometheus_alertmanagers", "-i", str(PROD)) == ["127.0.0.1:9093"]
 
 
+def test_a_mistake_in_the_catalogue_does_not_keep_the_preflight_from_the_rest() -> None:
+    wrong = json.dumps({"monitored_services": {"redis": {"scrape_intervall": "1s", "instances": [{"host": "nope"}]}}})
+    given = "preflight_daemons + (preflight_ports | list) + preflight_names + (preflight_capacity | list)"
+    assert value("preflight_catalogue", "-i", str(PROD), "-e", wrong)
+    assert value("x", "-i", str(PROD), "-e", wrong, "-e", json.dumps({"x": f"{{{{ {given} }}}}"})) == []
+    assert value("preflight_secrets", "-i", str(PROD), "-e", wrong) == {}
+
+
 def test_what_preflight_looks_at_is_that_of_all_hosts() -> None:
     inspected = {entry["port"] for entry in value("preflight_allow", "-i", str(PROD), "--limit", "db1", host="db1")}
     assert inspected == {22, 443, 9090, 9093, 9094, 9100, 9121, 9125}
