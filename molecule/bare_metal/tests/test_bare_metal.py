@@ -242,10 +242,12 @@ def test_the_memory_limit_takes_prometheus_alone_and_it_comes_back_with_its_data
     others, victim = processes(mon1, "node_exporter", "ssh"), processes(mon1, "prometheus")
     first = kept(mon1, 60)[0]
     needs = int(mon1.check_output("awk '/^RssAnon/ {print $2 * 1024}' /proc/%s/status", victim["prometheus"]))
-    limit = int(needs * 0.9)
-    load.series = 1000  # else it would need as much again
-    mon1.check_output("systemctl set-property --runtime prometheus.service MemoryMax=%s", str(limit))
+    limit, declared = int(needs * 0.9), unit(mon1, "prometheus", "MemoryMax")["MemoryMax"]
+    load.series = 1000
+    limit_to = "systemctl set-property --runtime prometheus.service MemoryMax=%s"
+    mon1.check_output(limit_to, str(limit))
     assert eventually(lambda: processes(mon1, "prometheus") != victim, 60)
+    mon1.check_output(limit_to, declared)  # to read what it had is no less than it had
     assert "oom-kill" in mon1.check_output("journalctl --unit=prometheus --boot --no-pager")
     began = time.monotonic()
     assert eventually(lambda: ingests(mon1), 120)
