@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,19 @@ def begin_playbook(*options: str, playbook: str = "", **variables: Any) -> subpr
         text=True,
         start_new_session=True,
     )
+
+
+def kill_playbook(run: subprocess.Popen[str]) -> None:
+    """The playbook and all that it started: a worker of Ansible has a session of its own, and waits for its host."""
+    for pid in [run.pid, *_descendants(run.pid)]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    run.communicate()
+
+
+def _descendants(pid: int) -> list[int]:
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return children + [below for child in children for below in _descendants(child)]
 
 
 def run_playbook(*options: str, playbook: str = "", **variables: Any) -> Run:

@@ -7,9 +7,7 @@ limits of the running system comes last.
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +19,7 @@ import pytest
 from testinfra.host import Host
 
 from lab.addresses import GATEWAY
-from tests.hosts import Play, begin_playbook, eventually, lab, lab_name, page, unit
+from tests.hosts import Play, begin_playbook, eventually, kill_playbook, lab, lab_name, page, unit
 from tests.load import Load, serving
 from tests.rules.conftest import promtool  # noqa: F401
 
@@ -142,8 +140,7 @@ def test_a_power_cut_in_the_midst_of_a_change_leaves_the_old_or_the_new(mon1: Ho
         f"timeout 240 sh -c 'until [ $(grep -c switch /opt/tds/prometheus/journal) -gt {before} ]; do sleep 0.1; done'"
     )
     lab("cut", lab_name(), "mon1")
-    os.killpg(run.pid, signal.SIGKILL)
-    run.communicate()
+    kill_playbook(run)
     power_returns(mon1)
     size = ask(mon1, "status/flags")["storage.tsdb.retention.size"]
     say(f"cut after the switch: {size} is in force after the boot")
