@@ -45,5 +45,6 @@ def _here(output: str) -> Iterator[tuple[str, bytes]]:
     for place in (Path.home() / ".ansible", *Path(tempfile.gettempdir()).glob("ansible*")):
         files = [Path(top, name) for top, _below, names in os.walk(place) for name in names]
         for path in files or [place]:
-            with suppress(OSError):  # another run ends meanwhile, and takes its own away; a directory is no file
-                yield f"{path} on the controller", path.read_bytes()
+            with suppress(FileNotFoundError):  # another run ends meanwhile, and takes its own away
+                if path.is_file():
+                    yield f"{path} on the controller", path.read_bytes()

@@ -78,7 +78,10 @@ def kill_playbook(run: subprocess.Popen[str]) -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:  # it has ended by itself
+        return []
     return children + [below for child in children for below in _descendants(child)]
 
 

@@ -135,6 +135,10 @@ def test_a_mistake_in_the_catalogue_does_not_keep_the_preflight_from_the_rest() 
     assert value("preflight_catalogue", "-i", str(PROD), "-e", wrong)
     assert value("x", "-i", str(PROD), "-e", wrong, "-e", json.dumps({"x": f"{{{{ {given} }}}}"})) == []
     assert value("preflight_secrets", "-i", str(PROD), "-e", wrong) == {}
+    secret = json.dumps({"alertmanager_secrets": {"pager": "changeme"}})
+    assert value("preflight_secrets", "-i", str(PROD), "-e", wrong, "-e", secret) == {
+        "alertmanager_secrets.pager": "changeme"
+    }
 
 
 def test_what_preflight_looks_at_is_that_of_all_hosts() -> None:
