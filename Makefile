@@ -27,7 +27,7 @@ lock: venv ## new versions into requirements/; add UPGRADE=--upgrade for the new
 	$(LOCK) $(UPGRADE) --group run -o requirements/run.txt
 	$(LOCK) $(UPGRADE) --group duckdb -o requirements/duckdb_exporter.txt
 	$(LOCK) $(UPGRADE) --group trading -c requirements/duckdb_exporter.txt -o requirements/trading.txt
-	$(LOCK) $(UPGRADE) --group run --group duckdb --group trading --group test --group lint -c requirements/run.txt \
+	$(LOCK) $(UPGRADE) --group run --group duckdb --group trading --group dashboards --group test --group lint -c requirements/run.txt \
 		-c requirements/trading.txt -o requirements/dev.txt
 
 # Independent of each other: `make -j2 check` runs them side by side.
@@ -46,7 +46,7 @@ check-python: venv
 	ruff format --check
 
 check-types: venv
-	mypy plugins lab tests bench python
+	mypy plugins lab tests bench python dashboards
 
 check-tests: venv
 	pytest
@@ -149,6 +149,10 @@ duckdb-exporter-archive: venv ## the release of duckdb_exporter and its pin, for
 duckdb-exporter-wheel: venv ## the package and what it needs, for the process that owns a DuckDB
 	uv build --quiet --wheel --out-dir build/wheels python
 	pip download --quiet --no-deps --require-hashes --dest build/wheels -r requirements/duckdb_exporter.txt
+
+.PHONY: dashboards
+dashboards: venv ## the JSON of the dashboards, from their code in dashboards/
+	python3 -m dashboards --write
 
 .PHONY: docs
 docs: venv ## the variable tables in the roles' READMEs, the metrics' and the list of runbooks

@@ -1,4 +1,5 @@
-"""Writes down which metrics the lab's real programs expose, by job, for the test that no rule speaks of another.
+"""Writes down which metrics the lab's real programs expose, by job, for the tests that no rule
+and no dashboard speaks of another.
 
 ``python3 -m tests.rules.record LAB`` asks the Prometheus of a lab that is up. What only some set-ups show, such as a
 replica or a cluster, comes from a page: ``curl ... | python3 -m tests.rules.record --page redis``. Names are only
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-METRICS = Path(__file__).with_name("metrics")
+METRICS = Path(__file__).resolve().parents[2] / "roles/grafana/files/metrics"
 SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?=[ {])", re.MULTILINE)
 SYNTHETIC = re.compile(r"up|scrape_\w+|ALERTS(_FOR_STATE)?|.*:.*")
 """Prometheus makes these itself, the last by rules."""
