@@ -1,4 +1,4 @@
-"""Each query of the shipped dashboards, asked of the Prometheus of a system that is alive and well, as Grafana asks it."""
+"""Each query of the shipped dashboards, asked of the Prometheus of a system that is well, as Grafana asks it."""
 
 from __future__ import annotations
 
