@@ -10,6 +10,7 @@ from dashboards.parts import (
     SEVERITIES,
     UP,
     WARNING,
+    YES,
     Board,
     Column,
     Limits,
@@ -202,6 +203,15 @@ BOARD = Board(
                 states=UP,
                 runbooks=("ExporterDown",),
                 to="monitoring",
+            ),
+            number(
+                "Alertmanager's configuration",
+                "Whether the last one was taken.",
+                COUNT,
+                Query(f"alertmanager_config_last_reload_successful{{{AM}}}", "{{host}}"),
+                every="own",
+                states=YES,
+                runbooks=("AlertmanagerReloadFailed", "AlertmanagerClusterDegraded"),
             ),
             graph(
                 "Critical rules: time of their interval",

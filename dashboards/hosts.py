@@ -354,11 +354,15 @@ BOARD = Board(
                 "How wrong the clock may be",
                 "By the kernel's word.",
                 MILLISECONDS,
-                Query(f"node_timex_maxerror_seconds{{{OF}}} * 1000", NAME),
+                Query(
+                    f"node_timex_maxerror_seconds{{{OF}}} * 1000",
+                    NAME,
+                    may_be_empty="a container has no clock of its own",
+                ),
                 limits=Limits(warning="clock_error_milliseconds"),
                 runbooks=("HostClockNotKept",),
             ),
-            each("Open connections", "TCP.", COUNT, Query(f"node_netstat_Tcp_CurrEstab{{{OF}}}", NAME)),
+            each("Open connections", "Of TCP.", COUNT, Query(f"node_netstat_Tcp_CurrEstab{{{OF}}}", NAME)),
             each(
                 "Open files",
                 "Share of what the kernel allows.",

@@ -391,6 +391,8 @@ def _states(_panel: Panel) -> statetimeline.Panel:
         statetimeline.Panel()
         .show_value(looks.VisibilityMode.NEVER)
         .row_height(0.8)
+        .line_width(0)
+        .fill_opacity(70)
         .merge_values(True)
         .legend(
             common.VizLegendOptions()

@@ -67,15 +67,17 @@ def metric_names(expression: str) -> set[str]:
         for match in TOKEN.finditer(expression)
         if match.lastgroup not in ("space", "comment")
     ]
-    found, labels_end, in_braces = set(), 0, False
+    found, labels_end, inside = set(), 0, ""
     for index, (kind, text) in enumerate(tokens):
         after = tokens[index + 1][1] if index + 1 < len(tokens) else ""
         if index < labels_end:
             continue
-        if text == "{" or text == "}":
-            in_braces = text == "{"
-        elif in_braces:
+        if kind == "other" and text in "{}[]":
+            inside = text if text in "{[" else ""
+        elif inside == "{":
             found |= _named_in_braces(tokens, index)
+        elif inside == "[":  # how long: "5m:1m"
+            continue
         elif kind == "word" and text.lower() in GROUPING:
             labels_end = _end_of_labels(tokens, index + 1)
         elif kind == "word" and not _is_no_metric(text, after):

@@ -80,6 +80,7 @@ def empty(host: Host, questions: list[Asked], variables: Mapping[str, str]) -> I
             yield each
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 def test_each_panel_shows_something(mon1: Host, board: Board) -> None:
     assert (FILES / "dashboards" / f"{board.uid}.json").read_text(encoding="utf-8") == board.json()
@@ -96,6 +97,7 @@ def test_each_panel_shows_something(mon1: Host, board: Board) -> None:
     assert [str(each) for each in rest if not each.query.may_be_empty] == []
 
 
+@pytest.mark.once
 def test_each_metric_is_there(mon1: Host) -> None:
     (answer,) = answers(mon1, ["label/__name__/values"])
     named = {
