@@ -97,10 +97,15 @@ BOARD = Board(
             ),
             shown(
                 "Days that fit",
-                "Of data, below the size limit at the present rate.",
-                DAYS,
-                Query(f"instance:prometheus_retention_seconds:rate1h{{{OF}}} / 86400", HOST, may_be_empty=FIRST_BLOCK),
-                limits=Limits(warning=30, critical=14, falling=True),
+                "Of the days that are asked for, how many the size limit holds at the present rate.",
+                RATIO,
+                Query(
+                    f"instance:prometheus_retention_seconds:rate1h{{{OF}}}"
+                    f" / prometheus_tsdb_retention_limit_seconds{{{OF}}}",
+                    HOST,
+                    may_be_empty=FIRST_BLOCK,
+                ),
+                limits=Limits(warning=1, critical=0.5, falling=True),
                 runbooks=("PrometheusRetentionShort",),
             ),
             shown(

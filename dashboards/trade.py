@@ -179,7 +179,7 @@ BOARD = Board(
                 "Each second: does it answer Prometheus? For Redis it is Redis that answers, not its exporter.",
                 COUNT,
                 Query("redis_up", "Redis {{instance_name}}"),
-                Query('up{instance_name=~"$engine|$backend"}', "{{instance_name}}"),
+                Query('up{instance_name=~"$engine|$backend", job!~"host|probe"}', "{{instance_name}}"),
                 Query("duckdb_collector_success", "DuckDB {{instance_name}}"),
                 Query("ClickHouseAsyncMetrics_Uptime > bool 0", "ClickHouse {{instance_name}}"),
                 states=UP,
