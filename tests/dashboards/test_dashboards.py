@@ -191,6 +191,11 @@ def test_promtool_takes_every_query(promtool: Path, tmp_path: Path) -> None:  # 
     assert done.returncode == 0, done.stderr
 
 
+def test_the_document_lists_them_all_in_their_order() -> None:
+    listed = re.findall(r"^\| ([A-Z][^|]*) \|", (ROOT / "docs/dashboards.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == [board.title for board in BOARDS]
+
+
 @every_dashboard
 def test_every_metric_is_known(name: str) -> None:
     text = JSON[name].read_text(encoding="utf-8")
