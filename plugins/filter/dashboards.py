@@ -20,13 +20,11 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 FILES = ROLES / "grafana/files"
 SHIPPED_RUNBOOKS = "https://github.com/tds/monitoring/blob/main/docs/runbooks"
 """As it is in the shipped dashboards."""
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-"""A file's name, and within what Grafana takes as a uid."""
 RECORD = re.compile(r"^ *- record: (\S+)$", re.MULTILINE)
 HISTOGRAM = ("_bucket", "_sum", "_count")
 
 
-def grafana_dashboards(files: Iterable[str], settings: Mapping[str, Any]) -> dict[str, str]:
+def shipped_dashboards(files: Iterable[str], settings: Mapping[str, Any]) -> dict[str, str]:
     """The shipped dashboards as a site has them: JSON by name, which is the uid too.
 
     Args:
@@ -77,37 +75,32 @@ def _kinds(service: Mapping[str, Any]) -> list[str]:
 
 
 def dashboard_findings(
-    dashboards: Mapping[str, Any],
-    variable: str,
-    known: Sequence[str] = (),
-    rules: Mapping[str, Any] | None = None,
+    dashboards: Mapping[str, Any], known: Sequence[str] = (), rules: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Everything that is wrong with a site's own dashboards, each with variable, value and remedy.
+    """Every metric that a site's own dashboards ask for and nothing exposes, each with place and remedy.
+
+    What is no dashboard at all is passed over: grafana_findings tells it.
 
     Args:
-        dashboards: by name; each a mapping, or its JSON.
-        variable: where they are declared, for the text.
+        dashboards: ``grafana_dashboards``: by name, each its JSON.
         known: further metrics, or their beginnings with ``*`` at the end (``grafana_known_metrics``).
         rules: the site's rule files, whose recording rules are known too (``prometheus_rule_files``).
     """
-    if not isinstance(dashboards, Mapping):
-        return [f"{variable} is {dashboards!r}: write a mapping of names to dashboards"]
     names = Known(_shipped_metrics() | set(map(str, known)) | set(_records(plain(rules or {}))))
-    return [finding for name, given in plain(dashboards).items() for finding in _findings(variable, name, given, names)]
+    return [
+        finding
+        for name, given in plain(dashboards).items()
+        for finding in _findings(f"grafana_dashboards.{name}", given, names)
+    ]
 
 
-def _findings(variable: str, name: str, given: Any, known: Known) -> list[str]:
-    here = f"{variable}.{name}"
-    if not NAME.fullmatch(name):
-        return [f"{here} is a file's name too: use at most 40 of a-z, 0-9 and -, and begin with a letter or digit"]
-    if (FILES / "dashboards" / f"{name}.json").exists():
-        return [f"{here} has the name of a shipped dashboard: choose another"]
+def _findings(here: str, given: Any, known: Known) -> list[str]:
     try:
         dashboard = json.loads(given) if isinstance(given, str) else given
-    except ValueError as error:
-        return [f"{here} is no JSON ({error}): export it from Grafana once more"]
-    if not isinstance(dashboard, Mapping) or not dashboard.get("title"):
-        return [f"{here} has no title: write the JSON of a dashboard, as Grafana exports it"]
+    except ValueError:
+        return []
+    if not isinstance(dashboard, Mapping):
+        return []
     if dashboard.get("__inputs"):
         return [f"{here} has inputs that nobody is asked for here: export it without `Export for sharing externally`"]
     if not isinstance(dashboard.get("panels"), list):
@@ -161,7 +154,7 @@ def _json(path: Path) -> Any:
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
-            "grafana_dashboards": grafana_dashboards,
+            "shipped_dashboards": shipped_dashboards,
             "dashboard_intervals": dashboard_intervals,
             "dashboard_findings": dashboard_findings,
         }

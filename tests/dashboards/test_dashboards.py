@@ -199,7 +199,7 @@ def test_the_document_lists_them_all_in_their_order() -> None:
 @every_dashboard
 def test_every_metric_is_known(name: str) -> None:
     text = JSON[name].read_text(encoding="utf-8")
-    assert filters.dashboard_findings({"own": text}, "x") == []
+    assert filters.dashboard_findings({"own": text}) == []
 
 
 def test_a_threshold_is_one_of_the_rules() -> None:

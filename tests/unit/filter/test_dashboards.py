@@ -13,7 +13,7 @@ from ansible_collections.tds.monitoring.plugins.filter.dashboards import (
     SHIPPED_RUNBOOKS,
     dashboard_findings,
     dashboard_intervals,
-    grafana_dashboards,
+    shipped_dashboards,
 )
 
 SHIPPED = [str(path) for path in (FILES / "dashboards").glob("*.json")]
@@ -34,13 +34,13 @@ WELL = {
 
 @pytest.mark.parametrize("name", WELL)
 def test_nothing_is_said_of_a_dashboard_that_asks_for_what_is_there(name: str) -> None:
-    assert dashboard_findings({"mine": WELL[name]}, "x") == []
+    assert dashboard_findings({"mine": WELL[name]}) == []
 
 
 def test_an_unknown_metric_is_told_with_its_place_and_the_one_that_was_meant() -> None:
-    (finding,) = dashboard_findings({"mine": asking("rate(trade_fill_total[5m])")}, "grafana_own")
+    (finding,) = dashboard_findings({"mine": asking("rate(trade_fill_total[5m])")})
     assert finding == (
-        "grafana_own.mine, panel 'P' uses the metric 'trade_fill_total', which nothing here exposes: correct it "
+        "grafana_dashboards.mine, panel 'P' uses the metric 'trade_fill_total', which nothing here exposes: correct it "
         "(did you mean trade_fills_total?), or add it to grafana_known_metrics if a program of yours has it"
     )
 
@@ -48,36 +48,35 @@ def test_an_unknown_metric_is_told_with_its_place_and_the_one_that_was_meant() -
 def test_a_site_knows_metrics_of_its_own() -> None:
     dashboards = {"mine": asking("zebra_total + zoo_a + zoo:b")}
     rules = {"zoo": {"groups": [{"rules": [{"record": "zoo:b", "expr": "1"}, {"alert": "A"}]}]}}
-    assert len(dashboard_findings(dashboards, "x")) == 3
-    assert dashboard_findings(dashboards, "x", ["zebra_total", "zoo_*"], rules) == []
+    assert len(dashboard_findings(dashboards)) == 3
+    assert dashboard_findings(dashboards, ["zebra_total", "zoo_*"], rules) == []
 
 
 @pytest.mark.parametrize(
-    ("dashboards", "told"),
+    ("dashboard", "told"),
     [
-        (["mine"], "x is ['mine']: write a mapping"),
-        ({"My Own": asking("up")}, "x.My Own is a file's name too: use"),
-        ({"redis": asking("up")}, "x.redis has the name of a shipped dashboard: choose another"),
-        ({"mine": "{"}, "x.mine is no JSON ("),
-        ({"mine": "[]"}, "x.mine has no title: write the JSON"),
-        ({"mine": {"panels": []}}, "x.mine has no title: write the JSON"),
-        ({"mine": {"title": "A", "spec": {}}}, "x.mine has no panels: export it"),
-        ({"mine": asking("up") | {"__inputs": [{"name": "DS"}]}}, "x.mine has inputs that nobody is asked for"),
+        ({"title": "A", "spec": {}}, "grafana_dashboards.mine has no panels: export it"),
+        (asking("up") | {"__inputs": [{"name": "DS"}]}, "grafana_dashboards.mine has inputs that nobody is asked for"),
     ],
 )
-def test_what_is_no_dashboard_is_told(dashboards: Any, told: str) -> None:
-    (finding,) = dashboard_findings(dashboards, "x")
+def test_a_form_that_cannot_be_looked_at_is_told(dashboard: Any, told: str) -> None:
+    (finding,) = dashboard_findings({"mine": dashboard})
     assert finding.startswith(told)
+
+
+@pytest.mark.parametrize("given", ["{", "[]", "1", [], None])
+def test_what_is_no_dashboard_is_for_another_to_tell(given: Any) -> None:
+    assert dashboard_findings({"mine": given}) == []
 
 
 def test_every_shipped_dashboard_asks_for_what_is_known() -> None:
     assert len(SHIPPED) == 8
     own = {f"own-{Path(path).stem}": Path(path).read_text(encoding="utf-8") for path in SHIPPED}
-    assert dashboard_findings(own, "x") == []
+    assert dashboard_findings(own) == []
 
 
 def test_shipped_dashboards_are_as_they_are_where_a_site_says_nothing() -> None:
-    made = grafana_dashboards(SHIPPED, {})
+    made = shipped_dashboards(SHIPPED, {})
     assert made == {Path(path).stem: Path(path).read_text(encoding="utf-8") for path in SHIPPED}
 
 
@@ -87,7 +86,7 @@ def test_shipped_dashboards_have_a_sites_values() -> None:
         "runbook_url": "https://wiki/runbooks/",
         "intervals": {"trade": "7s"},
     }
-    made = grafana_dashboards(SHIPPED, settings)
+    made = shipped_dashboards(SHIPPED, settings)
     assert '"value": 0.123' in made["trade-overview"]
     assert '"interval": "7s"' in made["trade-overview"]
     assert "https://wiki/runbooks/SlowSync.md" in made["trade-overview"]
@@ -98,7 +97,7 @@ def test_shipped_dashboards_have_a_sites_values() -> None:
 def test_a_file_that_is_no_dashboard_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{", encoding="utf-8")
     with pytest.raises(AnsibleFilterError, match=r"a\.json: "):
-        grafana_dashboards([str(tmp_path / "a.json")], {})
+        shipped_dashboards([str(tmp_path / "a.json")], {})
 
 
 def test_the_slowest_service_of_a_kind_says_how_often_it_is_asked() -> None:
