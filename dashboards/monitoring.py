@@ -50,6 +50,8 @@ def per_second(counter: str, legend: str = HOST) -> Query:
     return Query(f"rate({counter}{{{OF}}}[$__rate_interval])", legend)
 
 
+TARGET = "max by (job, instance, host)"
+"""Columns of a table come together only where all labels are the same, the name too."""
 INTERVALS = "on (job) group_left () job:scrape_interval_seconds"
 
 BOARD = Board(
@@ -169,10 +171,10 @@ BOARD = Board(
                 "Scrapes, the slowest first",
                 "Each target: how long its last scrape took of its timeout, how many samples, how large.",
                 SECONDS,
-                Query(f"sort_desc(scrape_duration_seconds{{{JOB}}})"),
-                Query(f"scrape_duration_seconds{{{JOB}}} / scrape_timeout_seconds{{{JOB}}}"),
-                Query(f"scrape_samples_scraped{{{JOB}}}"),
-                Query(f"scrape_body_size_bytes{{{JOB}}}"),
+                Query(f"sort_desc({TARGET} (scrape_duration_seconds{{{JOB}}}))"),
+                Query(f"{TARGET} (scrape_duration_seconds{{{JOB}}} / scrape_timeout_seconds{{{JOB}}})"),
+                Query(f"{TARGET} (scrape_samples_scraped{{{JOB}}})"),
+                Query(f"{TARGET} (scrape_body_size_bytes{{{JOB}}})"),
                 every="own",
                 columns=(
                     Column("job", "Job"),

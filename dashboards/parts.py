@@ -122,6 +122,8 @@ class Panel:
     runbooks: tuple[str, ...] = ()
     to: str = ""
     """The uid of the dashboard that tells more."""
+    reach: bool = False
+    """The axis reaches the limits, however far from them the values are."""
     most: float | None = None
     stacked: bool = False
     width: int = 0
@@ -285,6 +287,8 @@ def _panel(panel: Panel) -> Any:
         made = made.mappings([_mapping(panel.states)])
     if panel.most is not None:
         made = made.max(panel.most)
+    if panel.reach and panel.limits:
+        made = made.axis_soft_max(max(step.value or 0 for step in _thresholds(panel.limits).build().steps))
     runbooks = [_link(f"Runbook: {name}", f"{RUNBOOKS}/{name}.md").target_blank(True) for name in panel.runbooks]
     links = [*runbooks, *([_link("More", f"/d/{panel.to}?${{__url_time_range}}")] if panel.to else [])]
     return made.links(links) if links else made
@@ -430,6 +434,7 @@ def _column(column: Column) -> Iterator[model.DynamicConfigValue]:
         yield model.DynamicConfigValue("unit", column.unit)
     if column.limits:
         yield model.DynamicConfigValue("thresholds", _thresholds(column.limits).build())
+        yield model.DynamicConfigValue("color", {"mode": "thresholds"})
     if column.states:
         yield model.DynamicConfigValue("mappings", [_mapping(column.states)])
     if column.limits or column.states:

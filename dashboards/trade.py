@@ -138,6 +138,7 @@ BOARD = Board(
                     )
                     for share, legend in ((0.5, "median"), (0.95, "p95"), (0.99, "p99"))
                 ),
+                reach=True,
                 limits=Limits(warning="order_latency_seconds"),
                 runbooks=("SlowOrders",),
             ),
@@ -150,6 +151,7 @@ BOARD = Board(
                 SECONDS,
                 Query(f"sync_latency_seconds{{{BACKEND}}}", "{{instance_name}}: last"),
                 Query(f"avg_over_time(sync_latency_seconds{{{BACKEND}}}[10s])", "{{instance_name}}: mean"),
+                reach=True,
                 limits=Limits(warning="sync_latency_seconds"),
                 runbooks=("SlowSync", "SyncStalled"),
             ),
@@ -167,6 +169,7 @@ BOARD = Board(
                 "Resident memory as a share of the service's limit in the catalogue.",
                 RATIO,
                 Query("instance:process_resident_memory_bytes:limit_ratio", "{{instance_name}}"),
+                reach=True,
                 limits=Limits(critical="memory_ratio"),
                 runbooks=("HighMemoryUsage",),
                 to="services",

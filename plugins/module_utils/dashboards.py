@@ -200,6 +200,8 @@ def with_site_values(
         for step, name in zip(steps, names, strict=True):
             if name in thresholds:
                 step["value"] = thresholds[name]
+        if steps and "axisSoftMax" in (custom := panel["fieldConfig"]["defaults"].get("custom", {})):
+            custom["axisSoftMax"] = max(step["value"] or 0 for step in steps)
     return site
 
 

@@ -122,6 +122,14 @@ def test_series_can_be_told_from_each_other(panel: dict[str, Any]) -> None:
 
 
 @every_panel
+def test_columns_of_several_queries_have_the_same_labels(panel: dict[str, Any]) -> None:
+    """Else Grafana does not put them into one row."""
+    if panel["type"] == "table" and len(panel["targets"]) > 1:
+        groupings = {re.findall(r" by \([^)]*\)", target["expr"])[0] for target in panel["targets"]}
+        assert len(groupings) == 1
+
+
+@every_panel
 def test_it_asks_the_provisioned_data_source_not_more_often_than_there_are_samples(panel: dict[str, Any]) -> None:
     assert panel["interval"] in parts.INTERVALS.values()
     for part in (panel, *panel["targets"]):

@@ -172,5 +172,14 @@ def test_a_site_has_its_own_thresholds_intervals_and_runbooks() -> None:
     assert SHIPPED["panels"][0]["interval"] == "1s"
 
 
+def test_an_axis_that_reaches_the_limits_reaches_a_sites() -> None:
+    steps = [{"value": None}, {"value": 0.2}]
+    defaults = {"thresholds": {"steps": steps}, "custom": {"axisSoftMax": 0.2, "lineWidth": 1}}
+    values: dict[str, dict[str, Any]] = {"1": {"every": "trade", "thresholds": [None, "sync"]}}
+    shipped = {"panels": [{"id": 1, "fieldConfig": {"defaults": defaults}}]}
+    (panel,) = with_site_values(shipped, values, {"sync": 0.5}, {}, ("", ""))["panels"]
+    assert panel["fieldConfig"]["defaults"]["custom"] == {"axisSoftMax": 0.5, "lineWidth": 1}
+
+
 def test_a_site_that_says_nothing_has_it_as_it_is_shipped() -> None:
     assert with_site_values(SHIPPED, VALUES, {}, {}, ("https://shipped", "https://shipped")) == SHIPPED
