@@ -54,7 +54,7 @@ def test_lab_derives_as_production_does() -> None:
 def test_production_scrapes_what_the_requirements_list() -> None:
     own = [["node", f"{host}:9100"] for host in ("app1", "db1", "mon1")]
     own += [["prometheus", "mon1:9090"], ["redis_exporter", "app1:9121"]]
-    own += [["alertmanager", "mon1:9093"], ["blackbox_exporter", "mon1:9115"]]
+    own += [["alertmanager", "mon1:9093"], ["blackbox_exporter", "mon1:9115"], ["grafana", "mon1:3000"]]
     services = [
         ["redis", "redis-trade-state:6379"],
         ["redis", "redis-instance-state:6380"],
@@ -129,14 +129,29 @@ def test_several_prometheus_hosts_tell_every_alertmanager_which_are_one_cluster(
     assert value("prometheus_alertmanagers", "-i", str(PROD)) == ["127.0.0.1:9093"]
 
 
+def test_grafana_is_beside_each_prometheus_that_is_to_have_it_and_asks_as_finely_as_is_scraped(tmp_path: Path) -> None:
+    asked = "[grafana_hosts, preflight_ports.mon1.grafana | default(0), 'grafana' in preflight_daemons, grafana_scrape_interval]"
+    assert value("x", "-i", str(PROD), "-e", json.dumps({"x": f"{{{{ {asked} }}}}"})) == [["mon1"], 3000, True, "1.0s"]
+    absent = json.dumps({"grafana_state": "absent", "x": f"{{{{ {asked} }}}}"})
+    assert value("x", "-i", str(PROD), "-e", absent) == [[], 0, False, "1.0s"]
+    (tmp_path / "hosts.yml").write_text("prometheus: {hosts: {app1: {grafana_state: absent}}}\n", encoding="utf-8")
+    both = ("-i", str(PROD), "-i", str(tmp_path / "hosts.yml"))
+    assert value("grafana_hosts", *both) == ["mon1"]
+    tls = "[grafana_prometheus_url, grafana_alertmanager_url, grafana_groups, grafana_tls.client]"
+    assert value("x", *both, "-e", json.dumps({"x": f"{{{{ {tls} }}}}"})) == [
+        "https://192.0.2.10:9090", "https://192.0.2.10:9093", ["tds-tls-client"], "/etc/tds/tls/client.pem",
+    ]  # fmt: skip
+
+
 def test_a_mistake_in_the_catalogue_does_not_keep_the_preflight_from_the_rest() -> None:
     wrong = json.dumps({"monitored_services": {"redis": {"scrape_intervall": "1s", "instances": [{"host": "nope"}]}}})
     given = "preflight_daemons + (preflight_ports | list) + preflight_names + (preflight_capacity | list)"
     assert value("preflight_catalogue", "-i", str(PROD), "-e", wrong)
     assert value("x", "-i", str(PROD), "-e", wrong, "-e", json.dumps({"x": f"{{{{ {given} }}}}"})) == []
-    assert value("preflight_secrets", "-i", str(PROD), "-e", wrong) == {}
+    without = {"grafana_secret_key": "", "grafana_admin_password": ""}  # production's are in a vault that is not here
+    assert value("preflight_secrets", "-i", str(PROD), "-e", wrong) == without
     secret = json.dumps({"alertmanager_secrets": {"pager": "changeme"}})
-    assert value("preflight_secrets", "-i", str(PROD), "-e", wrong, "-e", secret) == {
+    assert value("preflight_secrets", "-i", str(PROD), "-e", wrong, "-e", secret) == without | {
         "alertmanager_secrets.pager": "changeme"
     }
 
