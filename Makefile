@@ -80,9 +80,10 @@ down: venv ## end the demo
 # scenario.suite; the transaction and the whole site on every suite. The longest first, or they would be last alone.
 SCENARIOS := bare_metal.trixie site.trixie certificates.trixie kills.trixie daemon.trixie storage.trixie firewall.trixie site.bookworm site.forky \
 	daemon.bookworm daemon.forky adoption.trixie alertmanager.trixie prometheus.trixie redis_exporter.trixie \
-	timesync.trixie duckdb_exporter.trixie blackbox_exporter.trixie clickhouse_metrics.trixie node_exporter.trixie
+	timesync.trixie grafana.trixie duckdb_exporter.trixie blackbox_exporter.trixie clickhouse_metrics.trixie node_exporter.trixie
 .PHONY: test beginning scenarios waiting
-test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some
+test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some, GRAFANA_ARCHIVE=FILE to try Grafana itself
+	$(if $(GRAFANA_ARCHIVE),$(LAB) artifacts --from $(GRAFANA_ARCHIVE))
 	$(MAKE) --jobs=2 check
 	@rm -f build/molecule/*.failed
 	@$(SIDE_BY_SIDE) beginning; began=$$?; \
@@ -116,7 +117,7 @@ scenario/%: venv
 	@LAB_SUITE=$(patsubst .%,%,$(suffix $*)) MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/build/molecule/$* \
 		molecule test -s $(basename $*) >build/molecule/$*.log 2>&1 \
 		|| { tail -n 200 build/molecule/$*.log; $(WHAT_FAILED) | tee build/molecule/$*.failed; exit 1; }
-	@grep -aEo '[0-9]+ passed.* in [0-9.]+s|[a-z]+: [0-9]+ kills: .*|[0-9]+ rolled back.*' build/molecule/$*.log | sed 's/^/$*: /'
+	@grep -aEo '[0-9]+ passed.* in [0-9.]+s|[a-z]+: [0-9]+ kills: .*|[0-9]+ rolled back.*|SKIPPED \[[0-9]+\].*' build/molecule/$*.log | sed 's/^/$*: /'
 
 .PHONY: bench-converge
 bench-converge: setup ## seconds, tasks and bytes of a fresh and of an unchanged run

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from lab import debian, duckdb_archive, pins, repack
-from lab.common import Paths, Progress, architecture
+from lab.common import LabError, Paths, Progress, architecture
+from lab.grafana import archive as grafana_archive
 from lab.pins import Component
 from lab.state import lock, write_atomically
 from lab.upstream import NotAvailableError, Upstream
@@ -26,6 +27,8 @@ from lab.upstream import NotAvailableError, Upstream
 UPSTREAM = "upstream"
 BUILT = "this checkout"
 REPOSITORY = Path(__file__).resolve().parents[1]
+BUILDERS = {duckdb_archive.COMPONENT: duckdb_archive, grafana_archive.COMPONENT: grafana_archive}
+"""What builds the components that are our own."""
 
 
 class Cache:
@@ -104,11 +107,12 @@ class Cache:
 
 
 def wanted(repository: Path) -> list[Component]:
-    """What the roles want, and which of it is built from the checkout."""
-    return [
+    """What the roles and the scenarios want, and which of it is built from the checkout."""
+    of_roles = [
         replace(one, built_from=duckdb_archive.digest(REPOSITORY)) if one.name == duckdb_archive.COMPONENT else one
         for one in pins.read(repository, architecture())
     ]
+    return [*of_roles, *grafana_archive.components(repository, architecture())]
 
 
 def ensure(repository: Path, paths: Paths, progress: Progress) -> None:
@@ -131,10 +135,15 @@ def fill(
 ) -> list[list[str]]:
     """Finds what has no answer yet, and says where everything is from: rows for a table.
 
-    `source` is a directory whose archives go before all else where they fit the pins. `refresh`
+    `source` is a directory whose archives go before all else where they fit the pins, or one such archive. `refresh`
     forgets the answers that were not upstream.
+
+    Raises:
+        LabError: `source` is an archive, and none that a role has pinned.
     """
     components = wanted(repository)
+    if source is not None and not source.is_dir():
+        _refuse_unless_pinned(source, components)
     with lock(paths, "artifacts", lambda: progress("artifacts: another command fills the cache")):
         cache = Cache(paths)
         again = [one for one in components if _is_open(cache, one, source, refresh=refresh)]
@@ -151,15 +160,28 @@ def _is_open(cache: Cache, component: Component, source: Path | None, *, refresh
     return entry is None or ((refresh or source is not None) and entry.get("origin") != UPSTREAM)
 
 
+def _refuse_unless_pinned(archive: Path, components: Iterable[Component]) -> None:
+    if not archive.is_file():
+        raise LabError(f"{archive} is neither a directory nor a file")
+    named = [one for one in components if one.archive == archive.name]
+    if not named:
+        raise LabError(
+            f"{archive.name} is no archive that a role wants: {', '.join(one.archive for one in components)}"
+        )
+    if (digest := repack.sha256(archive)) != named[0].sha256:
+        raise LabError(f"{archive}: its sha256 is {digest}, {named[0].name}_pins has {named[0].sha256 or 'none'}")
+
+
 def _from_directory(cache: Cache, component: Component, source: Path | None) -> bool:
-    if source is None or not (source / component.archive).is_file():
+    archive = source / component.archive if source and source.is_dir() else source
+    if archive is None or archive.name != component.archive or not archive.is_file():
         return False
     part = cache.part(component)
-    shutil.copyfile(source / component.archive, part)
+    shutil.copyfile(archive, part)
     try:
         _keep_upstream(cache, component, part)
     except NotAvailableError as error:
-        cache.miss(component, f"{source / component.archive}: {error}")
+        cache.miss(component, f"{archive}: {error}")
         return False
     return True
 
@@ -211,11 +233,12 @@ def _fetch_all(cache: Cache, components: list[Component], paths: Paths, progress
 def _build(cache: Cache, component: Component, progress: Progress) -> None:
     part = cache.part(component)
     try:
-        duckdb_archive.build(REPOSITORY, part, name=component.archive, machine=component.architecture)
+        builder = BUILDERS[component.name]
+        builder.build(REPOSITORY, part, name=component.archive, machine=component.architecture)
     except NotAvailableError as error:
         cache.miss(component, str(error))
         return
-    if repack.sha256(part) != component.sha256:
+    if component.sha256 and repack.sha256(part) != component.sha256:
         progress(f"artifacts: the role's pin of {component.name} is another: `make duckdb-exporter-archive` says which")
     cache.keep(component, part, component.version, component.archive, BUILT)
 

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     inventory.set_defaults(run=("lab.inventory", "show"))
 
     artifacts = verbs.add_parser("artifacts", help="fill the mirror with the pinned releases")
-    artifacts.add_argument("--from", dest="source", metavar="DIR", help="take archives from here")
+    artifacts.add_argument("--from", dest="source", metavar="DIR|FILE", help="take archives, or one, from here")
     artifacts.add_argument("--refresh", action="store_true", help="ask again for what is not from upstream")
     artifacts.set_defaults(run=("lab.verbs", "artifacts"))
 

@@ -22,8 +22,8 @@ SERIES = {
     "redis": 560,
     "redis_exporter": 25,
 }
-"""Of one instance, as `scrape_samples_post_metric_relabeling` says in the lab, rounded up; Prometheus adds nine. Grafana's, which
-the lab has not got, is an assumption."""
+"""Of one instance, as `scrape_samples_post_metric_relabeling` says in the lab, rounded up; Prometheus adds nine.
+Grafana's, which the lab has not got, is an assumption."""
 UNKNOWN = 500
 """Of a service that does not say: ours, an assumption."""
 BLOCK_BYTES = 2.0

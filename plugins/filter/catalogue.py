@@ -51,9 +51,16 @@ EXPORTERS_OWN = ("metrics_path", "scheme", "tls", "bearer_token", "basic_auth")
 INSTANCE_KEYS = ("name", "host", "target", "labels", "streams")
 RESERVED_SERVICES = frozenset(
     {
-        "alertmanager", "blackbox_exporter", "duckdb_exporter", "grafana", "host", "node", "probe", "prometheus",
+        "alertmanager",
+        "blackbox_exporter",
+        "duckdb_exporter",
+        "grafana",
+        "host",
+        "node",
+        "probe",
+        "prometheus",
         "redis_exporter",
-    }  # fmt: skip
+    }
 )
 RESERVED_LABELS = frozenset({"job", "instance", "service", "instance_name", "host", "probed_service"})
 PATHS = {"redis_exporter": "/scrape", "blackbox_exporter": "/probe"}

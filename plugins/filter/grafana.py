@@ -23,7 +23,12 @@ ANY = "*"
 """In place of keys: the section takes any."""
 DATABASES: dict[str, dict[str, str]] = {
     "sqlite3": {},
-    "postgres": {"host": "HOST:PORT", "name": "a name", "user": "an account", "password": "vault_grafana_database_password"},
+    "postgres": {
+        "host": "HOST:PORT",
+        "name": "a name",
+        "user": "an account",
+        "password": "vault_grafana_database_pass",
+    },
 }
 """Types of database that the role sets up, and what each needs beside the type."""
 DATABASE_OPTIONS = ("max_open_conn", "max_idle_conn", "conn_max_lifetime", "server_cert_name")
@@ -44,7 +49,7 @@ DASHBOARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 @cache
 def known_keys() -> dict[str, tuple[str, ...]]:
-    """The keys of each section that Grafana knows; what stands in front of the first section is of the section ``""``."""
+    """The keys of each section that Grafana knows; what stands in front of all sections is of the section ``""``."""
     found: dict[str, tuple[str, ...]] = {}
     section = ""
     for line in KEYS.read_text(encoding="utf-8").splitlines():
@@ -60,10 +65,10 @@ def grafana_findings(declared: Mapping[str, Any]) -> list[str]:
     """Every mistake in the role's settings, each with variable, value and remedy; no secret is in any.
 
     Args:
-        declared: Settings by section and key: ``ini`` (the user's), ``own`` (which the user may not set) and ``defaults``
-            (which the user may replace); ``reserved`` (the variable for one of ``own``, by ``section.key``). Further
-            ``secrets`` (names), ``database``, ``url``, ``listen_address``, ``dashboards`` (text by name) and ``home``
-            (the name of one of them, or empty).
+        declared: Settings by section and key: ``ini`` (the user's), ``own`` (which the user may not set) and
+            ``defaults`` (which the user may replace); ``reserved`` (the variable for one of ``own``, by
+            ``section.key``). Further ``secrets`` (names), ``database``, ``url``, ``listen_address``, ``dashboards``
+            (text by name) and ``home`` (the name of one of them, or empty).
     """
     return [
         *_ini_findings(declared),
@@ -71,9 +76,7 @@ def grafana_findings(declared: Mapping[str, Any]) -> list[str]:
         *_database_findings(declared["database"]),
         *_url_findings(declared["url"]),
         *_dashboard_findings(declared["dashboards"], declared["home"]),
-        *clear_findings(
-            [{"variable": "grafana_listen_address", "addresses": [declared["listen_address"]], "tls": {}}]
-        ),
+        *clear_findings([{"variable": "grafana_listen_address", "addresses": [declared["listen_address"]], "tls": {}}]),
     ]
 
 
@@ -142,7 +145,7 @@ def _key_findings(path: str, section: str, key: str, value: object) -> Iterator[
             "grafana_secrets.NAME, and write $__file{/etc/grafana/secrets/NAME}"
         )
     elif re.search(r"[\n\r]|\"\"\"|\\$", str(value)):
-        yield f"{path} is {value!r}: line ends, three quotes and a backslash at the end cannot be written in grafana.ini"
+        yield f"{path} is {value!r}: write it without line ends, three quotes in a row, and a backslash at its end"
 
 
 def _nearest(word: object, known: Iterable[str], section: str | None = None) -> str:
@@ -151,7 +154,7 @@ def _nearest(word: object, known: Iterable[str], section: str | None = None) -> 
     elsewhere = [f"[{name}]" for name, keys in known_keys().items() if section is not None and word in keys]
     if elsewhere:
         return f": it is one of {', '.join(elsewhere)}"
-    return ": write one of its configuration's reference" if section is None else f": [{section}] has {', '.join(known)}"
+    return ": look it up in Grafana's documentation" if section is None else f": [{section}] has {', '.join(known)}"
 
 
 def _written(value: object) -> str:
@@ -197,7 +200,7 @@ def _database_findings(database: object) -> Iterator[str]:
     if mode not in SSL_MODES:
         yield f"grafana_database.ssl_mode is {mode!r}: write {', '.join(SSL_MODES)}"
     elif needed and mode == "disable" and not _is_at_home(str(database.get("host", ""))):
-        yield "grafana_database.ssl_mode is 'disable', and a password would go over the network in clear: write verify-full"
+        yield "grafana_database.ssl_mode is 'disable', and a password would be read on its way: write verify-full"
 
 
 def _is_at_home(host: str) -> bool:
@@ -226,7 +229,7 @@ def _dashboard_findings(dashboards: Mapping[str, object], home: str) -> Iterator
         elif content.get("uid") != name:
             yield f"{path} has the uid {content.get('uid')!r}: write {name!r} there, as links count on it"
     if home and home not in dashboards:
-        yield f"grafana_home_dashboard is {home!r}: write one of {', '.join(dashboards) or 'grafana_dashboards, of which there is none'}"
+        yield f"grafana_home_dashboard is {home!r}: write one of {', '.join(dashboards) or 'none that there is'}"
 
 
 class FilterModule:

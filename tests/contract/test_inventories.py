@@ -130,17 +130,22 @@ def test_several_prometheus_hosts_tell_every_alertmanager_which_are_one_cluster(
 
 
 def test_grafana_is_beside_each_prometheus_that_is_to_have_it_and_asks_as_finely_as_is_scraped(tmp_path: Path) -> None:
-    asked = "[grafana_hosts, preflight_ports.mon1.grafana | default(0), 'grafana' in preflight_daemons, grafana_scrape_interval]"
-    assert value("x", "-i", str(PROD), "-e", json.dumps({"x": f"{{{{ {asked} }}}}"})) == [["mon1"], 3000, True, "1.0s"]
+    asked = "[grafana_hosts, preflight_ports.mon1.grafana | default(0), 'grafana' in preflight_daemons]"
+    present = json.dumps({"x": f"{{{{ {asked} }}}}"})
+    assert value("x", "-i", str(PROD), "-e", present) == [["mon1"], 3000, True]
     absent = json.dumps({"grafana_state": "absent", "x": f"{{{{ {asked} }}}}"})
-    assert value("x", "-i", str(PROD), "-e", absent) == [[], 0, False, "1.0s"]
+    assert value("x", "-i", str(PROD), "-e", absent) == [[], 0, False]
+    assert value("grafana_scrape_interval", "-i", str(PROD)) == "1000ms"
     (tmp_path / "hosts.yml").write_text("prometheus: {hosts: {app1: {grafana_state: absent}}}\n", encoding="utf-8")
     both = ("-i", str(PROD), "-i", str(tmp_path / "hosts.yml"))
     assert value("grafana_hosts", *both) == ["mon1"]
     tls = "[grafana_prometheus_url, grafana_alertmanager_url, grafana_groups, grafana_tls.client]"
     assert value("x", *both, "-e", json.dumps({"x": f"{{{{ {tls} }}}}"})) == [
-        "https://192.0.2.10:9090", "https://192.0.2.10:9093", ["tds-tls-client"], "/etc/tds/tls/client.pem",
-    ]  # fmt: skip
+        "https://192.0.2.10:9090",
+        "https://192.0.2.10:9093",
+        ["tds-tls-client"],
+        "/etc/tds/tls/client.pem",
+    ]
 
 
 def test_a_mistake_in_the_catalogue_does_not_keep_the_preflight_from_the_rest() -> None:

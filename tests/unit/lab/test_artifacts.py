@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab import artifacts, debian, duckdb_archive, inventory, upstream
-from lab.common import Paths, Progress
+from lab.common import LabError, Paths, Progress
 from lab.upstream import NotAvailableError
 
 GOOD = b"the archive that was pinned"
@@ -151,6 +151,36 @@ def test_a_directory_goes_before_everything(
     use(monkeypatch, never)
     rows = artifacts.fill(repository, paths, Progress(), bundle)
     assert origins(rows) == {"node_exporter": "upstream", "grafana": "upstream"}
+
+
+def test_one_archive_from_disk_goes_before_everything(
+    repository: Path, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, unreachable)
+    artifacts.fill(repository, paths, Progress())
+    archive = tmp_path / "grafana-2.0.linux-amd64.tar.gz"
+    archive.write_bytes(GOOD)
+    use(monkeypatch, never)
+    told = origins(artifacts.fill(repository, paths, Progress(), archive))
+    assert told["grafana"] == "upstream"
+    assert told["node_exporter"].startswith("Debian")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("grafana-2.0.linux-amd64.tar.gz", b"something else", f"grafana_pins has {PIN}"),
+        ("grafana-2.1.linux-amd64.tar.gz", GOOD, "is no archive that a role wants: "),
+        ("nowhere", None, "is neither a directory nor a file"),
+    ],
+)
+def test_an_archive_from_disk_that_is_not_pinned_is_refused(
+    repository: Path, paths: Paths, tmp_path: Path, name: str, content: bytes | None, told: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(LabError, match=told):
+        artifacts.fill(repository, paths, Progress(), tmp_path / name)
 
 
 def test_the_second_time_nobody_is_asked(repository: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
