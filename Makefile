@@ -46,7 +46,7 @@ check-python: venv
 	ruff format --check
 
 check-types: venv
-	mypy plugins lab tests bench python dashboards
+	mypy plugins lab tests bench python dashboards tools
 
 check-tests: venv
 	pytest
@@ -79,7 +79,7 @@ down: venv ## end the demo
 
 # scenario.suite; the transaction and the whole site on every suite. The longest first, or they would be last alone.
 SCENARIOS := bare_metal.trixie site.trixie certificates.trixie kills.trixie daemon.trixie storage.trixie firewall.trixie site.bookworm site.forky \
-	daemon.bookworm daemon.forky adoption.trixie alertmanager.trixie prometheus.trixie redis_exporter.trixie \
+	daemon.bookworm daemon.forky adoption.trixie alertmanager.trixie proxy.trixie prometheus.trixie redis_exporter.trixie \
 	timesync.trixie grafana.trixie duckdb_exporter.trixie blackbox_exporter.trixie clickhouse_metrics.trixie node_exporter.trixie
 .PHONY: test beginning scenarios waiting
 test: setup ## make check, then every scenario on lab hosts; SCENARIOS=site.trixie for some, GRAFANA_ARCHIVE=FILE to try Grafana itself
@@ -141,6 +141,10 @@ bench-forecast: setup ## how true the forecast of retention is, on a month that 
 	PYTHONPATH=collections python3 -m bench.forecast
 
 # ---
+
+.PHONY: password-hash
+password-hash: venv ## the bcrypt hash of a password, for proxy_users
+	@python3 -m tools.password_hash
 
 .PHONY: duckdb-exporter-archive
 duckdb-exporter-archive: venv ## the release of duckdb_exporter and its pin, for artifact_source

@@ -46,7 +46,7 @@ SOURCES = {
         ("prometheus-blackbox-exporter",),
         {"blackbox_exporter": "usr/bin/prometheus-blackbox-exporter"},
     ),
-    "caddy": Source(("caddy",), {"caddy": "usr/bin/caddy"}, flat=True),
+    "proxy": Source(("caddy",), {"caddy": "usr/bin/caddy"}, flat=True),
 }
 
 _APT_CONFIGURATION = """\

@@ -59,6 +59,7 @@ RESERVED_SERVICES = frozenset(
         "node",
         "probe",
         "prometheus",
+        "proxy",
         "redis_exporter",
     }
 )

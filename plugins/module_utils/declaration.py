@@ -21,9 +21,9 @@ from .service import verify_unit
 ROOT = Account()
 NO_PREDECESSORS = Predecessors()
 CHECK_TIMEOUT_S = 600
-CHECK_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+CHECK_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 # What checkers print when they accept something that will not work, and not a file name that has the word in it.
-WARNING = re.compile(r"\bwarning:|level=warn", re.IGNORECASE)
+WARNING = re.compile(r"\bwarning:|level=warn|\"level\":\"warn\"", re.IGNORECASE)
 SUPPLEMENTARY_GROUPS = re.compile(r"^SupplementaryGroups=(.*)$", re.MULTILINE)
 
 

@@ -55,6 +55,7 @@ def test_production_scrapes_what_the_requirements_list() -> None:
     own = [["node", f"{host}:9100"] for host in ("app1", "db1", "mon1")]
     own += [["prometheus", "mon1:9090"], ["redis_exporter", "app1:9121"]]
     own += [["alertmanager", "mon1:9093"], ["blackbox_exporter", "mon1:9115"], ["grafana", "mon1:3000"]]
+    own += [["proxy", "mon1:9180"]]
     services = [
         ["redis", "redis-trade-state:6379"],
         ["redis", "redis-instance-state:6380"],
@@ -107,6 +108,7 @@ def test_a_prometheus_host_is_closed_but_for_ssh_and_its_like() -> None:
         ("alertmanager", 9093, "192.0.2.10"),
         ("alertmanager", 9093, "nobody"),
         ("alertmanager_cluster", 9094, "192.0.2.10"),
+        ("proxy", 443, "192.0.2.10"),
         ("ssh", 22, "0.0.0.0/0"),
         ("ssh", 22, "::/0"),
         ("https", 443, "nobody"),

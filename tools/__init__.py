@@ -1,0 +1,1 @@
+"""Programs for who runs the collection from a checkout."""
