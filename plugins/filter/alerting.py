@@ -19,6 +19,8 @@ from ansible_collections.tds.monitoring.plugins.module_utils.plain import plain
 ETC = "/etc/alertmanager"
 SECRETS = "secrets/"
 NOBODY, HEARTBEAT, TRADING_HOURS = "nobody", "heartbeat", "trading_hours"
+TEST_ALERT = "VerifyTest"
+"""What playbooks/verify.yml sends."""
 OWN_RECEIVERS = (NOBODY, HEARTBEAT)
 
 # Settings that hold a secret, and the one that names a file instead (prometheus.io/docs/alerting/latest/configuration).
@@ -55,13 +57,7 @@ def _findings(declared: Mapping[str, Any]) -> Iterator[str]:
         value = declared.get(name) or {}
         yield from _secret_findings(f"alertmanager_{name}", value, "")
         yield from _file_findings(f"alertmanager_{name}", value, set(declared.get("secrets") or ()))
-    names = {receiver.get("name") for receiver in declared.get("receivers") or () if isinstance(receiver, Mapping)}
-    for severity, route in (declared.get("severities") or {}).items():
-        if not isinstance(route, Mapping):
-            yield f"alertmanager_severities.{severity} is {route!r}: write a mapping, such as {{receiver: NAME}}"
-        elif (receiver := route.get("receiver")) is not None and receiver not in names:
-            there = ", ".join(sorted(map(str, names)))
-            yield f"alertmanager_severities.{severity}.receiver is {receiver!r}: alertmanager_receivers has {there}"
+    yield from _route_findings(declared)
     for name in declared.get("trading_hours_alerts") or ():
         if not ALERT_NAME.fullmatch(str(name)):
             yield f"alertmanager_trading_hours_alerts has {name!r}: write the name of an alert"
@@ -77,6 +73,21 @@ def _findings(declared: Mapping[str, Any]) -> Iterator[str]:
                 f"{where} uses the label {label!r}, which no alert carries, and a text with it would be empty there: "
                 f"known are {', '.join(sorted(known))}; add it to alertmanager_template_labels if yours do"
             )
+
+
+def _route_findings(declared: Mapping[str, Any]) -> Iterator[str]:
+    """Receivers that there are none of."""
+    names = {receiver.get("name") for receiver in declared.get("receivers") or () if isinstance(receiver, Mapping)}
+    wanted = {"alertmanager_test_receiver": declared.get("test_receiver") or None}
+    for severity, route in (declared.get("severities") or {}).items():
+        if not isinstance(route, Mapping):
+            yield f"alertmanager_severities.{severity} is {route!r}: write a mapping, such as {{receiver: NAME}}"
+        else:
+            wanted[f"alertmanager_severities.{severity}.receiver"] = route.get("receiver")
+    there = ", ".join(sorted(map(str, names)))
+    for variable, receiver in wanted.items():
+        if receiver is not None and receiver not in names:
+            yield f"{variable} is {receiver!r}: alertmanager_receivers has {there}"
 
 
 def _is_ip_address(value: object) -> bool:
@@ -188,7 +199,7 @@ def alerting_config(declared: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _route(declared: Mapping[str, Any]) -> dict[str, Any]:
-    """The routing tree: the heartbeat, the site's own routes, then one route for each severity.
+    """The routing tree: the heartbeat, the test alert, the site's own routes, then one route for each severity.
 
     An alert of no known severity goes where warnings go.
     """
@@ -197,6 +208,7 @@ def _route(declared: Mapping[str, Any]) -> dict[str, Any]:
         **_severity_route(declared, "warning"),
         "routes": [
             _watchdog_route(declared),
+            _test_route(declared),
             *declared["routes"],
             *(
                 {"matchers": [f'severity="{severity}"'], **route, **_muted(declared)}
@@ -217,6 +229,25 @@ def _watchdog_route(declared: Mapping[str, Any]) -> dict[str, Any]:
     interval = {"group_wait": "0s", "group_interval": "1s", "repeat_interval": declared["heartbeat_interval"]}
     receiver = HEARTBEAT if declared["heartbeat"] else NOBODY
     return {"matchers": ['alertname="Watchdog"'], "receiver": receiver, "group_by": ["..."], **interval}
+
+
+def _test_route(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """In front of the site's own, at once, and each for itself: of several Alertmanagers, each has one of its own."""
+    receiver = alerting_test(declared)["receiver"]
+    interval = {"group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
+    return {"matchers": [f'alertname="{TEST_ALERT}"'], "receiver": receiver, "group_by": ["..."], **interval}
+
+
+def alerting_test(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Who is told of a test alert: ``receiver``, and ``integrations``, how many it has of each, such as ``webhook``."""
+    receivers = {receiver["name"]: receiver for receiver in declared["receivers"]}
+    name = declared["test_receiver"] or _severity_route(declared, "warning")["receiver"]
+    integrations = {
+        kind.removesuffix("_configs"): len(entries)
+        for kind, entries in receivers.get(name, {}).items()
+        if kind.endswith("_configs") and entries
+    }
+    return {"receiver": name, "integrations": integrations}
 
 
 def _muted(declared: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,7 +293,7 @@ def _route_checks(declared: Mapping[str, Any], amtool: str) -> Iterator[dict[str
 
 
 def _route_tests(declared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Shipped: each severity, an alert without one and the heartbeat. The site's own replace those of the same name."""
+    """Shipped: each severity, no severity, the heartbeat and the test. The site's own replace those of the same name."""
     first = declared["receivers"][0]["name"]
     shipped = {
         severity: {
@@ -274,6 +305,7 @@ def _route_tests(declared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     shipped["no_severity"] = {"labels": {"alertname": "AnyAlert"}, "receivers": shipped["warning"]["receivers"]}
     heartbeat = [HEARTBEAT if declared["heartbeat"] else NOBODY]
     shipped["heartbeat"] = {"labels": {"alertname": "Watchdog", "severity": "info"}, "receivers": heartbeat}
+    shipped["test"] = {"labels": {"alertname": TEST_ALERT}, "receivers": [alerting_test(declared)["receiver"]]}
     given = declared["route_tests"]
     return {name: shipped.get(name, {}) | given.get(name, {}) for name in shipped | given}
 
@@ -314,5 +346,5 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             function.__name__: function
-            for function in (alerting_checks, alerting_config, alerting_findings, config_hash)
+            for function in (alerting_checks, alerting_config, alerting_findings, alerting_test, config_hash)
         }

@@ -94,6 +94,11 @@ def with_measured(declared: Mapping[str, Any], running: Mapping[str, float]) -> 
     }
 
 
+def days_that_fit(kept: str, capacity: Mapping[str, Any]) -> float:
+    """Of blocks, beside the log, into a size as Prometheus writes it."""
+    return float((retention_bytes(kept) or 0) - capacity["wal_bytes"]) / float(max(1, capacity["bytes_per_day"]))
+
+
 def tsdb_findings(block_duration: object, samples_per_chunk: object) -> list[str]:
     """What Prometheus would not start with, by the variable that has it."""
     found = []

@@ -71,6 +71,12 @@ def envelope(limits: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def limit_number(directive: str, value: object) -> int | None:
+    """Bytes, percents of a CPU or a count of a directive; ``None`` for one that is not known, or cannot be read."""
+    read = {BYTES: _bytes, PERCENT: _percent, COUNT: _count}
+    return read[FORMS[directive][0]](value) or None if directive in FORMS else None
+
+
 def go_runtime(limits: Mapping[str, Any]) -> dict[str, str]:
     """The environment that has a Go program keep its limits by itself, before the kernel does it more rudely."""
     cpus, memory = _percent(limits.get("CPUQuota")), _bytes(limits.get("MemoryMax"))

@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.tds.monitoring.plugins.filter.capacity import (
     SHARE_OF_DISK,
+    days_that_fit,
     kept_size,
     retention_bytes,
     with_measured,
@@ -265,7 +266,7 @@ def _days(kept: str, time: object, capacity: Mapping[str, Any]) -> Iterator[Find
         remedy = "write a duration as Prometheus has them, such as 30d"
         yield Finding("", "capacity", "prometheus_retention_time", repr(time), "a duration", remedy)
         return
-    fit = ((retention_bytes(kept) or 0) - capacity["wal_bytes"]) / max(1, capacity["bytes_per_day"])
+    fit = days_that_fit(kept, capacity)
     level = NOTE
     remedy = (
         f"{capacity['bytes_per_day'] / 1e6:,.0f} MB a day, {capacity['wal_bytes'] / 1e6:,.0f} MB of log, "

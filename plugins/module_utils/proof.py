@@ -121,13 +121,13 @@ def get(url: str, tls: Mapping[str, Any] | None = None) -> str:
     """The body of a page that answers 200 on a connection of its own; anything else raises."""
     if url.startswith("tls://"):
         return _presented(url, tls or {})
-    ask = build_opener(ProxyHandler({}), HTTPSHandler(context=_context(tls or {})))
+    ask = build_opener(ProxyHandler({}), HTTPSHandler(context=context(tls or {})))
     with ask.open(url, timeout=FETCH_TIMEOUT_S) as response:
         body: bytes = response.read()
     return body.decode(errors="replace")
 
 
-def _context(tls: Mapping[str, Any]) -> ssl.SSLContext:
+def context(tls: Mapping[str, Any]) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=tls.get("ca"))
     # Since 3.13 Python wants more of an authority than the daemons do, and a proof is no stricter than they are.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -142,7 +142,7 @@ def _presented(url: str, tls: Mapping[str, Any]) -> str:
     address = (where.hostname, where.port)
     with (
         socket.create_connection(address, FETCH_TIMEOUT_S) as connection,
-        _context(tls).wrap_socket(connection, server_hostname=where.hostname) as secured,
+        context(tls).wrap_socket(connection, server_hostname=where.hostname) as secured,
     ):
         return ssl.DER_cert_to_PEM_cert(secured.getpeercert(binary_form=True) or b"")
 

@@ -21,6 +21,7 @@ DECLARED: dict[str, Any] = {
     "severities": {"critical": {"group_by": ["..."]}, "warning": {"receiver": "mail"}, "info": {}},
     "heartbeat": {"url": "http://backend:8000/heartbeat"},
     "heartbeat_interval": "15s",
+    "test_receiver": "",
     "routes": [],
     "route_tests": {},
     "inhibit_rules": [],
