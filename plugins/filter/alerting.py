@@ -293,7 +293,7 @@ def _route_checks(declared: Mapping[str, Any], amtool: str) -> Iterator[dict[str
 
 
 def _route_tests(declared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Shipped: each severity, no severity, the heartbeat and the test. The site's own replace those of the same name."""
+    """Shipped: each severity, none, the heartbeat and the test. The site's own replace those of the same name."""
     first = declared["receivers"][0]["name"]
     shipped = {
         severity: {

@@ -142,8 +142,6 @@ def _targets(seen: Sequence[Facts], needs: Facts) -> Rows:
     wanted = {tuple(target) for target in needs["prometheus"]["targets"]}
     faults = [
         Row(
-            "",
-            "",
             f"{job} {instance}",
             "is no target",
             "a target",
@@ -200,8 +198,6 @@ def _contract(seen: Facts, needs: Facts) -> Rows:
     )
     faults = [
         Row(
-            "",
-            "",
             f"{one['service']} {one['instance']} {one['metric']}",
             one["finding"],
             "",

@@ -10,6 +10,7 @@ from ansible_collections.tds.monitoring.plugins.filter.alerting import (
     alerting_checks,
     alerting_config,
     alerting_findings,
+    alerting_test,
     config_hash,
 )
 
@@ -125,9 +126,20 @@ def routes(**changes: Any) -> list[dict[str, Any]]:
 def test_the_heartbeat_comes_first_then_the_sites_routes_then_the_severities() -> None:
     own = {"matchers": ['team="a"'], "receiver": "mail"}
     found = routes(routes=[own])
-    assert [route["receiver"] for route in found] == ["heartbeat", "mail", "desk", "mail", "desk"]
+    assert [route["receiver"] for route in found] == ["heartbeat", "mail", "mail", "desk", "mail", "desk"]
     assert found[0]["matchers"] == ['alertname="Watchdog"']
-    assert found[1] == own
+    assert found[1]["matchers"] == ['alertname="VerifyTest"']
+    assert found[2] == own
+
+
+def test_a_test_alert_goes_where_warnings_go_or_where_it_is_said() -> None:
+    assert alerting_test(DECLARED) == {"receiver": "mail", "integrations": {"email": 1}}
+    changed = declared(test_receiver="desk", receivers=[DESK | {"webhook_configs": [{}, {}], "email_configs": []}])
+    assert alerting_test(changed) == {"receiver": "desk", "integrations": {"webhook": 2}}
+    assert routes(test_receiver="desk")[1]["receiver"] == "desk"
+    assert alerting_findings(declared(test_receiver="nobody")) == [
+        "alertmanager_test_receiver is 'nobody': alertmanager_receivers has desk, mail"
+    ]
 
 
 def test_an_alert_of_no_known_severity_goes_where_warnings_go() -> None:
@@ -147,7 +159,7 @@ def test_alerts_of_trading_hours_wait_for_them_in_every_severity() -> None:
         {"name": "trading_hours", "time_intervals": hours}
     ]
     muted = {"matchers": ['alertname=~"SlowSync|SlowOrders"'], "active_time_intervals": ["trading_hours"]}
-    assert [route.get("routes") for route in routes(**changes)] == [None, [muted], [muted], [muted]]
+    assert [route.get("routes") for route in routes(**changes)] == [None, None, [muted], [muted], [muted]]
     assert "time_intervals" not in alerting_config(declared(trading_hours_alerts=["SlowSync"]))
 
 
@@ -170,6 +182,7 @@ def test_every_severity_is_tried_and_the_sites_tests_replace_the_shipped_ones() 
         ("alertname=AnyAlert", "severity=info"): "--verify.receivers=desk",
         ("alertname=AnyAlert",): "--verify.receivers=mail",
         ("alertname=Watchdog", "severity=info"): "--verify.receivers=heartbeat",
+        ("alertname=VerifyTest",): "--verify.receivers=mail",
         ("team=a",): "--verify.receivers=mail",
     }
 
