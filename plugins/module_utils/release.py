@@ -26,7 +26,7 @@ from .plan import Release
 CHUNK = 1 << 20
 MAX_ARCHIVE = 1 << 30
 MAX_UNPACKED = 4 << 30
-MAX_MEMBERS = 20_000
+MAX_MEMBERS = 50_000
 ELF_HEADER = 20  # bytes, up to and with the machine
 FETCH_TIMEOUT_S = 20  # without an answer, or without a byte
 FETCH_WHOLE_S = 900  # for one archive, however steadily it drips
