@@ -135,6 +135,10 @@ bench-duckdb: venv ## what a scrape costs the process that writes a DuckDB
 bench-ingest: setup ## what one Prometheus takes in at one second, and what it costs; about 45 minutes
 	python3 -m bench.ingest $(BENCH)
 
+.PHONY: bench-proxy
+bench-proxy: setup ## through the door against straight to Prometheus, and under a flood of wrong passwords
+	python3 -m bench.proxy $(BENCH)
+
 .PHONY: bench-forecast
 bench-forecast: setup ## how true the forecast of retention is, on a month that is made up; about 8 minutes
 	$(LAB) artifacts

@@ -51,7 +51,7 @@ class Door:
         return ssl.create_default_context(cafile=str(self.authority))
 
     def connect(self, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
-        """A connection. At a reload those in the middle of a handshake are cut off; as browsers do, it tries again, once."""
+        """A connection. A reload cuts off who is in the middle of a handshake: as browsers do, it tries again, once."""
         try:
             return self._connect(context)
         except RESET_IN_THE_HANDSHAKE:

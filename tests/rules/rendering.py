@@ -25,7 +25,16 @@ SHIPPED: dict[str, Any] = {
     "prometheus_scrape_configs": [{"job_name": "backend", "scrape_interval": "1s"}]
     + [
         {"job_name": job, "scrape_interval": "15s"}
-        for job in ("alertmanager", "blackbox_exporter", "host", "node", "probe", "prometheus", "proxy", "redis_exporter")
+        for job in (
+            "alertmanager",
+            "blackbox_exporter",
+            "host",
+            "node",
+            "probe",
+            "prometheus",
+            "proxy",
+            "redis_exporter",
+        )
     ],
 }
 """What the production inventory derives for the rules; thresholds as shipped."""

@@ -23,7 +23,8 @@ def user(**values: Any) -> dict[str, Any]:
 
 
 def test_what_can_be_let_in_is_no_finding() -> None:
-    assert proxy_findings(declared(user(), user(name="o.tto@x-1", role="viewer"), health_networks=["192.0.2.0/24"])) == []
+    other = user(name="o.tto@x-1", role="viewer")
+    assert proxy_findings(declared(user(), other, health_networks=["192.0.2.0/24"])) == []
     assert proxy_findings(declared(user(), name="192.0.2.1", certificate_names=["IP:192.0.2.1"])) == []
     assert proxy_findings(declared(user(password_hash=bcrypt.hashpw(b"x", bcrypt.gensalt(10)).decode()))) == []
 
@@ -108,4 +109,4 @@ def test_nothing_but_a_name_and_a_role_comes_into_the_caddyfile(name: str, role:
     except AnsibleFilterError:
         return
     assert len(text.splitlines()) == 6
-    assert not set("{}\"`#\\") & set(name)
+    assert not set('{}"`#\\') & set(name)
