@@ -103,8 +103,8 @@ def _findings(here: str, given: Any, known: Known) -> list[str]:
         return []
     if dashboard.get("__inputs"):
         return [f"{here} has inputs that nobody is asked for here: export it without `Export for sharing externally`"]
-    if not isinstance(dashboard.get("panels"), list):
-        return [f"{here} has no panels: export it from Grafana in its classic form, not as a resource of version 2"]
+    if "spec" in dashboard or "elements" in dashboard:
+        return [f"{here} is a resource of version 2: export it from Grafana in its classic form, which has panels"]
     return [
         f"{here}, {expression.place} uses the metric {metric!r}, which nothing here exposes: "
         f"correct it{_meant(metric, known)}, or add it to grafana_known_metrics if a program of yours has it"

@@ -28,6 +28,7 @@ WELL = {
     "a contract's": asking("trade_fills_total + trade_order_latency_seconds_bucket + process_open_fds"),
     "a recording rule": asking("instance:trade_orders:rate1m"),
     "what Prometheus makes": asking("up + ALERTS + scrape_duration_seconds"),
+    "nothing yet": {"title": "Mine", "panels": []},
     "as text": json.dumps(asking("redis_up")),
 }
 
@@ -55,7 +56,7 @@ def test_a_site_knows_metrics_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("dashboard", "told"),
     [
-        ({"title": "A", "spec": {}}, "grafana_dashboards.mine has no panels: export it"),
+        ({"title": "A", "spec": {}}, "grafana_dashboards.mine is a resource of version 2: export it"),
         (asking("up") | {"__inputs": [{"name": "DS"}]}, "grafana_dashboards.mine has inputs that nobody is asked for"),
     ],
 )
