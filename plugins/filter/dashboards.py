@@ -40,7 +40,7 @@ def shipped_dashboards(files: Iterable[str], settings: Mapping[str, Any]) -> dic
 
 @cache
 def _installed(files: Sequence[str], settings: str) -> dict[str, str]:
-    """Once in a process: a role's variable is made anew wherever it is spoken of, and this takes a tenth of a second."""
+    """Once in a process: a role's variable is made anew wherever it is named, and this takes a tenth of a second."""
     site = json.loads(settings)
     runbooks = (SHIPPED_RUNBOOKS, str(site.get("runbook_url") or SHIPPED_RUNBOOKS).rstrip("/"))
     thresholds, intervals = site.get("thresholds") or {}, site.get("intervals") or {}
