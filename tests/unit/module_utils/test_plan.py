@@ -43,6 +43,11 @@ def without_file(path: str) -> Manifest:
     return replace(N, files={other: fact for other, fact in N.files.items() if other != path})
 
 
+WITH_A_BOARD = replace(  # a file that the daemon looks for by itself, and the link by which it does
+    N,
+    files={**N.files, "etc/dashboards/trade.json": FileFact("d", "0640", "none")},
+    links={**N.links, "/etc/grafana-dashboards/trade.json": "/etc/grafana/dashboards/trade.json"},
+)
 DECLARED = [
     # what is declared, the least force that applies it, and the reason that is told
     (with_file("etc/targets.yml", sha256="new"), Action.NONE, "etc/targets.yml changed"),
@@ -53,6 +58,7 @@ DECLARED = [
     (without_file("etc/prometheus.yml"), Action.RELOAD, "etc/prometheus.yml removed"),
     (replace(N, files={**N.files, "etc/new": FileFact("n", "0640", "reload")}), Action.RELOAD, "etc/new added"),
     (replace(N, release=Release("3.10.0", "b" * 64)), Action.RESTART, "release 3.9.2 -> 3.10.0"),
+    (WITH_A_BOARD, Action.NONE, "etc/dashboards/trade.json added"),
     (replace(N, proof=()), Action.NONE, "links, data directories or proof changed"),
     (replace(N, links={}), Action.NONE, "links, data directories or proof changed"),
 ]
@@ -61,6 +67,11 @@ DECLARED = [
 @pytest.mark.parametrize(("declared", "action", "reason"), DECLARED)
 def test_a_change_is_staged_and_applied_with_the_least_force(declared: Manifest, action: Action, reason: str) -> None:
     assert planning.plan(declared, Observed(current=N)) == planning.Plan(stage=True, action=action, reasons=(reason,))
+
+
+def test_what_a_daemon_looks_for_by_itself_leaves_it_alone_when_it_goes_too() -> None:
+    reasons = ("etc/dashboards/trade.json removed",)
+    assert planning.plan(N, Observed(current=WITH_A_BOARD)) == planning.Plan(True, Action.NONE, reasons)
 
 
 def test_what_is_in_force_and_proven_is_left_alone() -> None:
