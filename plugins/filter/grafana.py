@@ -98,11 +98,6 @@ def grafana_ini(declared: Mapping[str, Any]) -> str:
     )
 
 
-def grafana_dashboards(files: Iterable[str], further: Mapping[str, str]) -> dict[str, str]:
-    """The text of each dashboard by its name, which is its file's; a further one replaces a shipped one of its name."""
-    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(map(Path, files))} | dict(further)
-
-
 # --- grafana.ini
 
 
@@ -236,4 +231,4 @@ class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {function.__name__: function for function in (grafana_dashboards, grafana_findings, grafana_ini)}
+        return {function.__name__: function for function in (grafana_findings, grafana_ini)}
