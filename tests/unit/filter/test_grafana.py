@@ -11,7 +11,6 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.tds.monitoring.plugins.filter.grafana import (
-    grafana_dashboards,
     grafana_findings,
     grafana_ini,
     known_keys,
@@ -174,14 +173,6 @@ def test_the_users_settings_replace_defaults_and_leave_the_roles_own() -> None:
 )
 def test_a_value_is_written_so_that_it_is_read_as_it_was(value: object, written: str) -> None:
     assert f"\nhome_page = {written}\n" in grafana_ini(ini(users={"home_page": value}))
-
-
-def test_dashboards_are_files_and_what_is_given_and_none_is_fine(tmp_path: Path) -> None:
-    for name in ("redis", "trade"):
-        (tmp_path / f"{name}.json").write_text(f'"{name}, {{{{ shipped }}}}"', encoding="utf-8")
-    files = [str(path) for path in tmp_path.glob("*.json")]
-    assert grafana_dashboards(files, {"trade": "mine"}) == {"redis": '"redis, {{ shipped }}"', "trade": "mine"}
-    assert grafana_dashboards([], {}) == {}
 
 
 # --- The list of names, and the role's own settings
