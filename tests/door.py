@@ -123,10 +123,14 @@ def exchange(
 
 @dataclass
 class Asked:
-    """What a client was answered, and when (``time.time()``), and what went wrong."""
+    """What a client was answered, and when (``time.time()``), what went wrong, and how often it asked once more.
+
+    It asks once more when a connection ended without a byte of an answer, as a browser does.
+    """
 
     answers: list[tuple[float, int]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    again: int = 0
 
     def statuses(self, since: float = 0.0) -> set[int]:
         return {status for at, status in list(self.answers) if at >= since}
@@ -140,8 +144,7 @@ def asking(door: Door, path: str, user: Credentials, *, each_second: int, anew: 
     def go_on() -> None:
         connection: http.client.HTTPConnection | None = None
         while not over.wait(1 / each_second):
-            reused = connection is not None
-            for last in (not reused, True):  # a connection that was idle may be over: a client then asks on another
+            for last in (False, True):
                 try:
                     connection = connection or door.session()
                     answer = exchange(connection, path, user=user)
@@ -150,11 +153,16 @@ def asking(door: Door, path: str, user: Credentials, *, each_second: int, anew: 
                         connection.close()
                         connection = None
                     break
-                except (OSError, http.client.HTTPException) as error:
+                except ConnectionError as error:
                     connection = None
                     if last:
                         asked.errors.append(repr(error))
-                        break
+                    else:
+                        asked.again += 1
+                except (OSError, http.client.HTTPException) as error:
+                    connection = None
+                    asked.errors.append(repr(error))
+                    break
 
     client = threading.Thread(target=go_on)
     client.start()

@@ -28,6 +28,8 @@ VERA, OTTO, ADA, GONE = USERS = (
     ("gone", "gone-tomorrow"),
 )
 ROLES = {"viewer": VERA, "operator": OTTO, "admin": ADA}
+FEW = 2
+"""Connections at a reload that end before the door has seen a request on them (docs/compatibility.md)."""
 EVERYBODY, STAFF, NOBODY = ("viewer", "operator", "admin"), ("operator", "admin"), ()
 
 
@@ -186,7 +188,9 @@ def test_what_is_behind_is_told_who_asks_and_nobody_can_say_it_is_another(
     # Nor by a line that is continued on the next, which some servers read as one header and some as two.
     fold = "\n".join(f"{name}: {value}" for name, value in basic(user).items())
     folded = f"GET {SILENCES} HTTP/1.1\nHost: {NAME}\n{fold}\nX-A: b\n X-Tds-Role: admin\nConnection: close\n\n"
-    assert door.raw(folded.replace("GET", "POST")) == [403 if user == VERA else 400]
+    assert door.raw(folded.replace("GET", "POST")) == [
+        403 if user == VERA else 422
+    ]  # what is behind says that the body is none
 
 
 @pytest.mark.parametrize(
@@ -246,7 +250,7 @@ SMUGGLED = {
     "a header of 40 kB": (f"GET /who HTTP/1.1\n{AS_ADA}X-A: {'a' * 40000}\n\n", [431]),
     "HTTP/0.9": ("GET /who\n\n", [400]),
     "another method": (f"TRACE /who HTTP/1.1\n{AS_ADA}Connection: close\n\n", [405]),
-    "a tunnel": (f"CONNECT 127.0.0.1:9090 HTTP/1.1\n{AS_ADA}Connection: close\n\n", [405]),
+    "a tunnel": (f"CONNECT 127.0.0.1:9090 HTTP/1.1\n{AS_ADA}Connection: close\n\n", [421]),
 }
 
 
@@ -262,6 +266,7 @@ def test_a_body_that_is_too_large_is_refused(door: Door) -> None:
         assert door.ask("/grafana/x", user=ADA, method="POST", headers=form, body="x" * size).status == status
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")  # of the old ones
 def test_only_modern_tls_is_spoken(door: Door) -> None:
     def spoken(version: ssl.TLSVersion, ciphers: str = "ALL:@SECLEVEL=0") -> str:
         context = door.context()
@@ -452,6 +457,7 @@ def test_who_is_removed_is_out_in_five_seconds_and_nobody_else_notices(
     for asked in (anew, kept):
         assert (asked.statuses(), asked.errors) == ({200}, [])
         assert len(asked.answers) > 100
+        assert asked.again <= FEW
 
 
 def test_a_renewed_certificate_is_served_and_nobody_notices(host: Host, door: Door, play: Play) -> None:
@@ -467,6 +473,7 @@ def test_a_renewed_certificate_is_served_and_nobody_notices(host: Host, door: Do
     assert serial() != before
     assert unit(host, "proxy", "InvocationID") == running
     assert (asked.statuses(), asked.errors) == ({200}, [])
+    assert asked.again <= FEW
 
 
 def test_a_flood_of_wrong_passwords_does_not_keep_others_out(host: Host, door: Door) -> None:
