@@ -357,7 +357,7 @@ def _door(seen: Facts | None, needs: Facts) -> Rows:
     if not needs["prometheus"]:
         return
     if not needs["door"] or seen is None:
-        yield Row("door", "no door declared (proxy_state: absent)", "", "there is none to try", SKIPPED)
+        yield Row("door", "no door declared (proxy_state: absent)", level=SKIPPED)
         return
     if "fault" in seen:
         yield Row("door", f"no answer: {seen['fault']}", "an answer", "see `systemctl status proxy`")
@@ -444,9 +444,9 @@ def _limits(seen: Facts, needs: Facts) -> Rows:
             if directive not in there["kernel"] and there["active"] and directive != "LimitNOFILE":
                 unenforced[directive] = None
     if unenforced:
-        what = f"{', '.join(unenforced)}"
+        what = f"{', '.join(unenforced)} in the kernel"
         accepted = "cgroup" in needs["accepted"]
-        value = "not enforced: the kernel has no such controller here"
+        value = "not enforced: it has no such controllers here"
         remedy = "accepted (preflight_accepted: cgroup)" if accepted else "boot with cgroup v2 and its controllers"
         yield Row(what, value, "enforced", remedy, SKIPPED if accepted else ERROR)
     names = ", ".join(unit.removesuffix(".service") for unit in needs["limits"])
@@ -476,7 +476,7 @@ JUDGES: dict[str, Callable[[Any, Facts], Rows]] = {
 def verify_table(report: Mapping[str, Any]) -> list[str]:
     """The rows as lines whose columns line up, the worst last, where a terminal ends; remedies below what they mend."""
     columns = {"level": "level", "host": "host", "check": "check", "what": "", "value": "what is seen"}
-    rows = [columns, *reversed(report["rows"])]
+    rows = [columns, *sorted(report["rows"], key=lambda row: -LEVELS.index(row["level"]))]
     widths = {
         key: max(len(row[key]) for row in rows if key not in ("value", "need")) for key in ("level", "host", "check")
     }

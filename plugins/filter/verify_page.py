@@ -31,12 +31,14 @@ h3 { font-size: .95rem; margin: 0 0 .25rem; } p { margin: .25rem 0; } .soft, fig
 .counts li { border: 1px solid var(--line); border-radius: .5rem; padding: .4rem .9rem; background: var(--card); }
 .counts b { font-size: 1.3rem; margin-right: .4rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; min-width: 52rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; } td { overflow-wrap: anywhere; } td.name { white-space: nowrap; }
+td.seen { width: 55%; }
 .error { color: var(--error); } .warning { color: var(--warning); } .skipped { color: var(--skipped); }
 .ok { color: var(--ok); } .level { font-weight: 700; white-space: nowrap; } .none { color: var(--soft); }
-.plots { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); }
+.plots { display: grid; align-items: start; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); }
 figure { margin: 0; border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; background: var(--card); }
 figcaption { font-size: .85rem; } svg { display: block; width: 100%; height: auto; }
 text { font: 12px system-ui, sans-serif; fill: var(--ink); } text.axis { fill: var(--soft); font-size: 11px; }
@@ -52,7 +54,7 @@ SERIES = 6
 """Colours. Whoever is beyond the fifth is drawn together with all others beyond it."""
 WIDTH, LEFT, RIGHT, TOP, HEIGHT = 620, 52, 608, 10, 150
 """Of a plot, in its own units; labels stand left of LEFT and below HEIGHT."""
-ROW = 30
+ROW = 33
 LEAST_SHARE, DECADES = 1e-4, 4
 """Of an interval that a scrape takes: the bars begin here, and reach the interval so many tenfolds later."""
 
@@ -113,7 +115,7 @@ def _rows(rows: Sequence[Mapping[str, str]]) -> Html:
             tag("td", row["level"], class_=f"level {row['level']}"),
             tag("td", row["host"], class_="name"),
             tag("td", row["check"], class_="name"),
-            tag("td", row["value"] if row["what"] == row["check"] else f"{row['what']}: {row['value']}"),
+            tag("td", row["value"] if row["what"] == row["check"] else f"{row['what']}: {row['value']}", class_="seen"),
             tag("td", *_remedy(row), class_="soft"),
         )
         for row in rows
@@ -179,7 +181,7 @@ def _efficiency(scrapes: Mapping[str, Mapping[str, float]]) -> Iterator[Html]:
             tag("rect", x=left, y=top, width=RIGHT - left, height=7, class_="track"),
             tag("rect", x=left, y=top, width=x(average) - left, height=7, class_="short" if late else "bar"),
             tag("line", x1=x(slowest), x2=x(slowest), y1=top - 3, y2=top + 10, class_="mark"),
-            tag("text", said, x=left, y=top + 19, class_="axis"),
+            tag("text", said, x=left, y=top + 20, class_="axis"),
         ]
     caption = "Share of its interval that a scrape takes: the bar is the average of 5 min, the mark the longest."
     yield _figure("Scrapes against their intervals", caption, bottom + 20, *shapes)
@@ -273,7 +275,7 @@ class Plot:
             yield tag("text", write(index * self.step), x=LEFT - 6, y=y + 4, text_anchor="end", class_="axis")
         ago = (self.last - self.first) / 60
         for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-            said = "now" if share == 1 else f"{ago * (1 - share):.3g} min ago"
+            said = "now" if share == 1 else f"{ago * (1 - share):.2g} min ago"
             x = LEFT + (RIGHT - LEFT) * share
             yield tag("text", said, x=x, y=HEIGHT + 15, text_anchor=anchor, class_="axis")
 

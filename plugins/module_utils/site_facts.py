@@ -106,6 +106,10 @@ class Prometheus:
     def vector(self, query: str) -> list[dict[str, Any]]:
         return list(self.api("query", query=query)["result"])
 
+    def own(self, name: str) -> float | None:
+        """A series without labels on its own page; there is no label by which it knows itself among several."""
+        return next(proof.series(proof.get(f"{self.url}/metrics", self.tls), name, {}), None)
+
     def by(self, label: str, queries: Mapping[str, str]) -> dict[str, dict[str, float]]:
         """The values of several queries, by a label of theirs."""
         found: dict[str, dict[str, float]] = {}
@@ -196,15 +200,10 @@ def contract(prometheus: Prometheus, selector: str) -> dict[str, Any]:
 
 def retention(prometheus: Prometheus, host: str, data: str, root: Path = Path("/")) -> dict[str, Any]:
     """What bounds the data of the Prometheus on this host, and how long that will be: bytes and seconds."""
-    page = proof.get(f"{prometheus.url}/metrics", prometheus.tls)
-
-    def own(name: str) -> float | None:
-        return next(iter(proof.series(page, name, {})), None)
-
     forecast = prometheus.vector(f'instance:prometheus_retention_seconds:rate1h{{host="{host}"}}')
     return {
-        "limit_bytes": own("prometheus_tsdb_retention_limit_bytes"),
-        "oldest": own("prometheus_tsdb_lowest_timestamp_seconds"),
+        "limit_bytes": prometheus.own("prometheus_tsdb_retention_limit_bytes"),
+        "oldest": prometheus.own("prometheus_tsdb_lowest_timestamp_seconds"),
         "forecast_seconds": float(forecast[0]["value"][1]) if forecast else None,
         "running": host_facts.running(prometheus.url, prometheus.tls),
         "filesystem_bytes": host_facts.disk(Path(data), root)["size_bytes"],
@@ -213,11 +212,12 @@ def retention(prometheus: Prometheus, host: str, data: str, root: Path = Path("/
 
 
 def scrapes(prometheus: Prometheus) -> dict[str, dict[str, float]]:
-    """By job what SCRAPES asks, and ``made`` and ``due`` scrapes of all its targets together."""
+    """By job what SCRAPES asks, and ``made`` and ``due`` scrapes of all its targets together, since Prometheus runs."""
+    began = prometheus.own("process_start_time_seconds") or 0.0
     found = prometheus.by("job", SCRAPES)
     for row in prometheus.vector(f"up[{WINDOW}]"):
         job = found.get(row["metric"].get("job", ""), {})
-        times = [float(moment) for moment, _value in row["values"]]
+        times = [float(moment) for moment, _value in row["values"] if float(moment) >= began]
         if "interval" in job and len(times) > 1:
             job["made"] = job.get("made", 0) + len(times)
             job["due"] = job.get("due", 0) + round((times[-1] - times[0]) / job["interval"]) + 1

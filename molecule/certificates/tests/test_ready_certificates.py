@@ -108,7 +108,7 @@ def test_certificates_are_refused_before_the_first_change(play: Play, firm: Firm
 
 
 def assert_all_is_watched(play: Play, **variables: Any) -> Run:
-    run = play(playbook="playbooks/verify.yml", **variables)
+    run = play("--tags", "targets,certificates", playbook="playbooks/verify.yml", **variables)
     assert run.code == 0, run.output
     return run
 

@@ -94,7 +94,7 @@ def test_a_developer_is_told_what_the_contract_lacks() -> None:
     wrong = {"backend": "trade_engine"}
     run = run_playbook("--tags", "contract", playbook="playbooks/verify.yml", prometheus_contracts=wrong)
     assert run.code != 0
-    assert "backend:8000  trade_orders_total           is missing: expose it as a counter" in run.output
+    assert "backend backend:8000 trade_orders_total: is missing: expose it as a counter" in run.output
 
 
 def scrapes(host: Host) -> dict[str, int]:

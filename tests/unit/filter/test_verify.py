@@ -202,7 +202,7 @@ FAULTS: dict[str, tuple[str, Any, str, str, str, str]] = {
     "of the kernel": ("facts/limits/tds.slice/kernel/CPUWeight", 100,
                       "limits", "tds.slice CPUWeight", "100 for the kernel", "error"),
     "no controller": ("facts/limits/tds.slice/kernel", {"CPUWeight": 50},
-                      "limits", "MemoryMax", "not enforced: the kernel has no such controller here", "error"),
+                      "limits", "MemoryMax in the kernel", "not enforced: it has no such controllers here", "error"),
     "no size": ("facts/retention/limit_bytes", 0, "retention", "size limit", "no limit", "error"),
     "too large": ("facts/retention/filesystem_bytes", 5 * GIB, "retention", "size limit", "10.0 GiB", "error"),
     "too short": ("facts/retention/forecast_seconds", 29 * DAY,

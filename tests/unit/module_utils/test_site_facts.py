@@ -52,6 +52,8 @@ def prometheus(**pages: Any) -> Iterator[site_facts.Prometheus]:
     """One whose API answers with ``data`` by the end of the path."""
 
     def answer(_method: str, path: str, _body: str) -> Answer:
+        if path == "/metrics":
+            return 200, "process_start_time_seconds 1\n", {}
         parts = urlsplit(path)
         query = parse_qs(parts.query).get("query", [""])[0]
         found = next((page for name, page in pages.items() if name in (parts.path.split("/")[-1], query)), None)
@@ -119,9 +121,9 @@ def test_of_a_rule_its_health_and_how_many_alerts_fire(monkeypatch: pytest.Monke
 def test_scrapes_that_were_left_out_are_counted_from_the_times_of_the_others() -> None:
     def by_query(query: str) -> dict[str, Any]:
         if query == "up[2m]":
-            times = [[at, "1"] for at in (0.0, 5.0, 10.1, 20.0)]
+            times = [[at, "1"] for at in (0.0, 15.0, 20.0, 25.1, 35.0)]  # the first is of the process before
             return {"result": [{"metric": {"job": "redis"}, "values": times},
-                               {"metric": {"job": "redis"}, "values": times[:1]},
+                               {"metric": {"job": "redis"}, "values": times[:2]},
                                {"metric": {"job": "unknown"}, "values": times}]}  # fmt: skip
         return vector(({"job": "redis"}, 5))
 
