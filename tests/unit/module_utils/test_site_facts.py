@@ -15,6 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from ansible_collections.tds.monitoring.plugins.module_utils import site_facts
 
+from tests.authority import Authority
+
 Answer = tuple[int, str, dict[str, str]]
 
 
@@ -258,7 +260,7 @@ def test_what_cannot_be_asked_is_told_in_its_place(tmp_path: Path) -> None:
     found = site_facts.certificates(str(tmp_path), ["127.0.0.1:1"], None)
     assert found["files"] == {"server": "", "client": "", "ca": ""}
     assert "refused" in found["listeners"]["127.0.0.1:1"]["fault"]
-    assert site_facts.section(lambda: {}["x"]) == {"fault": "'x'"}
+    assert site_facts.section(lambda: json.loads("{}")["x"]) == {"fault": "'x'"}
 
 
 def test_a_redirection_is_told_and_not_followed() -> None:
@@ -270,3 +272,14 @@ def test_a_redirection_is_told_and_not_followed() -> None:
         {"status": 401, "location": ""},
         {"status": 200, "location": ""},
     ]
+
+
+def test_a_door_that_is_plain_is_seen_as_one(tmp_path: Path) -> None:
+    authorities = tmp_path / "ca.crt"
+    authorities.write_text(Authority("Authority of the site").pem)
+    with server(lambda *_asked: (200, "", {})) as url:
+        where, port = url.removeprefix("http://"), int(url.rpartition(":")[2])
+        found = site_facts.door(where, str(authorities), ["/", "/verify/"], port)
+    assert "fault" in found["certificate"]
+    assert {path: set(answer) for path, answer in found["paths"].items()} == {"/": {"fault"}, "/verify/": {"fault"}}
+    assert found["plain"] == {"status": 200, "location": ""}
