@@ -30,11 +30,10 @@ h3 { font-size: .95rem; margin: 0 0 .25rem; } p { margin: .25rem 0; } .soft, fig
 .counts { display: flex; flex-wrap: wrap; gap: .5rem; margin: 1rem 0; padding: 0; list-style: none; }
 .counts li { border: 1px solid var(--line); border-radius: .5rem; padding: .4rem .9rem; background: var(--card); }
 .counts b { font-size: 1.3rem; margin-right: .4rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; min-width: 52rem; font-variant-numeric: tabular-nums; }
+.scroll { overflow-x: auto; } td.seen { width: 100%; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; } td { overflow-wrap: anywhere; } td.name { white-space: nowrap; }
-td.seen { width: 55%; }
 .error { color: var(--error); } .warning { color: var(--warning); } .skipped { color: var(--skipped); }
 .ok { color: var(--ok); } .level { font-weight: 700; white-space: nowrap; } .none { color: var(--soft); }
 .plots { display: grid; align-items: start; gap: 1rem;
@@ -108,26 +107,26 @@ def _counts(counts: Mapping[str, int]) -> Html:
 
 
 def _rows(rows: Sequence[Mapping[str, str]]) -> Html:
-    head = tag("tr", *(tag("th", name, scope="col") for name in ("", "host", "check", "what is seen", "need, remedy")))
+    head = tag("tr", *(tag("th", name, scope="col") for name in ("", "host", "check", "what is seen")))
     lines = (
         tag(
             "tr",
             tag("td", row["level"], class_=f"level {row['level']}"),
             tag("td", row["host"], class_="name"),
             tag("td", row["check"], class_="name"),
-            tag("td", row["value"] if row["what"] == row["check"] else f"{row['what']}: {row['value']}", class_="seen"),
-            tag("td", *_remedy(row), class_="soft"),
+            tag("td", *_seen(row), class_="seen"),
         )
         for row in rows
     )
     return tag("div", tag("table", tag("thead", head), tag("tbody", *lines)), class_="scroll")
 
 
-def _remedy(row: Mapping[str, str]) -> Iterator[Html]:
+def _seen(row: Mapping[str, str]) -> Iterator[Html]:
+    yield tag("div", row["value"] if row["what"] == row["check"] else f"{row['what']}: {row['value']}")
     if row["need"]:
-        yield tag("div", row["need"])
-    if row["remedy"] and row["level"] != "ok":
-        yield tag("div", "→ ", row["remedy"])
+        yield tag("div", "need: ", row["need"], class_="soft")
+    if row["remedy"]:
+        yield tag("div", "→ ", row["remedy"], class_="soft")
 
 
 # --- What is drawn, of one Prometheus
