@@ -239,6 +239,11 @@ def test_what_does_not_answer_is_an_error_and_what_was_not_asked_is_never_good(c
     assert (row["level"], row["value"]) == ("skipped", "not asked")
 
 
+def test_a_node_that_a_cluster_has_named_need_not_be_declared() -> None:
+    found = [*HOST["facts"]["targets"], target("redis", "found:1", declared=False)]
+    assert [row["level"] for row in rows(changed("facts/targets", found), "targets")] == ["ok"]
+
+
 def test_a_door_that_is_not_declared_is_skipped_and_one_that_does_not_answer_is_not() -> None:
     (row,) = rows(changed("needs/door", {}), "door")
     assert (row["level"], row["value"]) == ("skipped", "no door declared (proxy_state: absent)")

@@ -100,10 +100,13 @@ def test_who_was_not_well_before_the_question_is_asked_again(monkeypatch: pytest
     with prometheus(targets=lambda _query: {"activeTargets": [answers.pop(0)]}, query=vector()) as asked:
         (found,) = site_facts.targets(asked)
     assert (found["health"], answers) == ("up", [])
-    # A scrape that began since, or no more patience: then it is what it is.
-    for one, patience in ((shown("a", "down"), 99), (shown("a", "down", before), 0)):
-        with prometheus(targets={"activeTargets": [one]}, query=vector()) as asked:
-            assert site_facts.targets(asked, patience)[0]["health"] == "down"
+
+
+@pytest.mark.parametrize(("scraped", "patience"), [("2099-01-01T00:00:00Z", 99), ("2020-01-01T00:00:00Z", 0)])
+def test_after_a_scrape_that_began_since_or_when_patience_ends_it_is_what_it_is(scraped: str, patience: float) -> None:
+    once = [{"activeTargets": [shown("a", "down", scraped)]}]
+    with prometheus(targets=lambda _query: once.pop(), query=vector()) as asked:
+        assert site_facts.targets(asked, patience)[0]["health"] == "down"
 
 
 def test_of_a_rule_its_health_and_how_many_alerts_fire(monkeypatch: pytest.MonkeyPatch) -> None:
