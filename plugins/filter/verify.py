@@ -247,11 +247,12 @@ def _scrapes(seen: Mapping[str, Facts], needs: Facts) -> Rows:
         yield Row("scrapes", "there are none", "scrapes", f"{AGAIN}: Prometheus scrapes nothing")
         return
     thresholds = needs["thresholds"]
+    if young := sorted(job for job, one in seen.items() if "due" not in one):
+        what = f"scrapes of {', '.join(young)}"
+        yield Row(what, "too few yet to count", "", "ask again in a few minutes", SKIPPED)
     faults = []
     for job, one in sorted(seen.items()):
-        if "due" not in one:
-            yield Row(f"scrapes of {job}", "too few yet to count", "", "ask again in a few minutes", SKIPPED)
-        elif one["made"] < (1 - thresholds["scrapes_missed_ratio"]) * one["due"]:
+        if "due" in one and one["made"] < (1 - thresholds["scrapes_missed_ratio"]) * one["due"]:
             need = f"at least {1 - thresholds['scrapes_missed_ratio']:.0%}"
             remedy = "Prometheus or its host is too busy: docs/runbooks/ScrapesMissed.md"
             faults.append(Row(f"scrapes of {job}", f"{one['made']:.0f} of {one['due']:.0f} made", need, remedy))
