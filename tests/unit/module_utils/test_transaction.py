@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from dataclasses import replace
@@ -268,9 +269,10 @@ def test_a_checker_refuses_before_anything_changes(host: Host) -> None:
     assert (host.tree(), host.store.records(), host.in_force()) == (before, journal, (1, "one"))
 
 
-def test_a_warning_is_a_refusal(host: Host) -> None:
-    with pytest.raises(Refusal, match="level=WARNING"):
-        host.transaction.present(host.declare(checks=[Check(["echo", "level=WARNING msg=missing"])]))
+@pytest.mark.parametrize("words", ["level=WARNING msg=missing", '{"level":"warn","msg":"not formatted"}', "WARNING: x"])
+def test_a_warning_is_a_refusal(host: Host, words: str) -> None:
+    with pytest.raises(Refusal, match=re.escape(words)):
+        host.transaction.present(host.declare(checks=[Check(["echo", words])]))
 
 
 def test_a_checker_sees_the_staged_files_as_the_user_will(host: Host) -> None:
