@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.tds.monitoring.plugins.filter.grafana import known_keys
 from testinfra.host import Host
 
@@ -98,6 +99,14 @@ def test_its_settings_are_the_roles_and_the_users(host: Host) -> None:
     assert ini["users"]["default_theme"] == "light"
     assert ini["dashboards"]["default_home_dashboard_path"] == "/etc/grafana-dashboards/molecule.json"
     assert (ini["database"]["type"], ini["database"]["high_availability"]) == ("sqlite3", "false")
+    sources = yaml.safe_load(host.check_output("cat /etc/grafana/provisioning/datasources/datasources.yml"))[
+        "datasources"
+    ]
+    assert {source["uid"]: source["url"] for source in sources} == {
+        "prometheus": "http://127.0.0.1:9090",
+        "alertmanager": "http://127.0.0.1:9093",
+    }
+    assert sources[0]["jsonData"]["timeInterval"] == "2000ms"
 
 
 def test_secrets_are_files_for_it_alone_and_nowhere_else(host: Host, play: Play) -> None:
