@@ -77,13 +77,17 @@ def planted(host: Host) -> Iterator[None]:
 
 
 def start_copy(host: Host, daemon: str, command: str, *directives: str) -> str:
-    """Starts a copy of a daemon's unit with another command, and with further directives; the answer is its name."""
+    """Starts a copy of a daemon's unit with another command, and with further directives; the answer is its name.
+
+    Its end leaves the daemon's own directory in /run alone, which both have.
+    """
     name, lines = f"{daemon}-sandbox_probe", "\n".join(directives)
     host.check_output(f"""
 mkdir -p {UNITS}/{name}.service.d && cp /etc/systemd/system/{daemon}.service {UNITS}/{name}.service
 cat >{UNITS}/{name}.service.d/copy.conf <<'END'
 [Service]
 Restart=no
+RuntimeDirectoryPreserve=yes
 ExecStart=
 ExecStart={command}
 {lines}
