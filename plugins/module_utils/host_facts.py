@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
@@ -211,8 +211,17 @@ def listeners(ports: set[int], root: Path) -> dict[str, dict[str, str]]:
         for process in root.glob("proc/[0-9]*"):
             for link in _descriptors(process):
                 if link in inodes:
-                    found[inodes[link]] = {"exe": _link(process / "exe"), "name": read(process / "comm").strip()}
+                    found[inodes[link]] = {"exe": _program(process), "name": read(process / "comm").strip()}
     return found
+
+
+def _program(process: Path) -> str:
+    """The file that a process runs: of a Python program that is the program, as the kernel has handed it over."""
+    program = _link(process / "exe")
+    if PurePath(program).name.startswith("python"):
+        words = read(process / "cmdline").split("\0")
+        return next((word for word in words[1:3] if word.startswith("/")), program)
+    return program
 
 
 def _descriptors(process: Path) -> Sequence[str]:

@@ -98,7 +98,28 @@ def listener() -> Iterator[int]:
 def test_who_listens_is_told_by_program_and_name(listener: int) -> None:
     found = host_facts.listeners({listener, 1}, HERE)
     assert found.keys() == {str(listener)}
-    assert found[str(listener)]["exe"] == str(Path("/proc/self/exe").readlink())
+    assert found[str(listener)]["name"] == Path("/proc/self/comm").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    ("exe", "words", "told"),
+    [
+        ("/usr/sbin/sshd", ["/usr/sbin/sshd", "/etc/x"], "/usr/sbin/sshd"),
+        ("/usr/bin/python3.13", ["/usr/bin/python3", "-IB", "/opt/tds/a/a", "--b"], "/opt/tds/a/a"),
+        ("/usr/bin/python3.13", ["/usr/bin/python3", "/opt/tds/a/a"], "/opt/tds/a/a"),
+        ("/usr/bin/python3.13", ["/usr/bin/python3", "-m", "http.server", "/opt/tds/a"], "/usr/bin/python3.13"),
+    ],
+)
+def test_a_python_programs_program_is_itself(tmp_path: Path, exe: str, words: list[str], told: str) -> None:
+    process = tmp_path / "proc/7"
+    (process / "fd").mkdir(parents=True)
+    (process / "exe").symlink_to(exe)
+    (process / "fd/3").symlink_to("socket:[42]")
+    (process / "cmdline").write_text("\0".join([*words, ""]))
+    (tmp_path / "proc/self/net").mkdir(parents=True)
+    row = f"0: 0100007F:{9125:04X} 00000000:0000 0A 0:0 0:0 0 0 0 42"
+    (tmp_path / "proc/self/net/tcp").write_text(f"head\n{row}\n")
+    assert host_facts.listeners({9125}, tmp_path)["9125"]["exe"] == told
 
 
 def test_a_name_that_nobody_knows_has_no_address() -> None:
