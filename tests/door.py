@@ -163,6 +163,8 @@ def asking(door: Door, path: str, user: Credentials, *, each_second: int, anew: 
                     connection = None
                     asked.errors.append(repr(error))
                     break
+        if connection:
+            connection.close()
 
     client = threading.Thread(target=go_on)
     client.start()
@@ -188,6 +190,8 @@ def flooding(door: Door, name: str, connections: int) -> Iterator[Asked]:
             except (OSError, http.client.HTTPException) as error:
                 asked.errors.append(repr(error))
                 connection = None
+        if connection:
+            connection.close()
 
     clients = [threading.Thread(target=flood) for _ in range(connections)]
     for client in clients:

@@ -345,7 +345,14 @@ class Transaction:
             # A dead process takes no reload; nor does the one that systemd may have started in its place by now.
             state = self.service.state()
             alive = state.active and state.pid == process
-            self._apply(fallback, action if alive else Action.RESTART)
+            back = action if alive else Action.RESTART
+            try:
+                self._apply(fallback, back)
+            except (Unproven, ServiceError):
+                if back is not Action.RELOAD:
+                    raise
+                # A reload that failed may have left the process unable to take any other: Caddy loses its unix sockets so.
+                self._apply(fallback, Action.RESTART)
         except (Unproven, ServiceError, OSError) as failure:
             if fallback is None:
                 return False, f"It was the first installation and could NOT be withdrawn: {failure}"

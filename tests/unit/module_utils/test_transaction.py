@@ -47,7 +47,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the generations belon
 class FakeService(Service):
     """Remembers what was done to it. ``broken`` holds the configurations with which the process exits.
 
-    When ``reload_kills``, a reload is followed by systemd's next start before anybody looks.
+    When ``reload_kills``, a reload is followed by systemd's next start before anybody looks. When ``reload_spoils``, one
+    that is refused leaves the process unable to take another.
     """
 
     def __init__(self, store: HostStore) -> None:
@@ -56,7 +57,7 @@ class FakeService(Service):
         self.acted: list[str] = []
         self.etc_file = "main.conf"
         self.runs: str | None = None
-        self.reload_kills = False
+        self.reload_kills = self.reload_spoils = self.spoiled = False
         self.pid, self.restarts = 1, 0
 
     def act(self, action: Action) -> None:
@@ -64,8 +65,12 @@ class FakeService(Service):
         if action is not Action.NONE:
             self.restarts = int(self.reload_kills and action is Action.RELOAD)
             self.pid += action is Action.RESTART or self.restarts
+            self.spoiled = self.spoiled and action is Action.RELOAD
+            if self.spoiled:
+                raise ServiceError("use of closed network connection")
             self.runs = (self.store.etc_in_force() / self.etc_file).read_text()
             if self.runs == "refused by systemd":
+                self.spoiled = self.reload_spoils
                 raise ServiceError("exec format error")
 
     def state(self) -> State:
@@ -493,6 +498,16 @@ def test_whatever_fails_after_the_switch_is_rolled_back(
     with pytest.raises(NotProven, match="generation 1 is in force and proven") as told:
         host.transaction.present(host.declare("two"))
     assert told.value.rolled_back
+    assert host.in_force() == (1, "one")
+
+
+def test_a_process_that_a_failed_reload_has_spoilt_is_restarted_on_the_way_back(host: Host) -> None:
+    host.transaction.present(host.declare("one"))
+    host.service.reload_spoils = True
+    with pytest.raises(NotProven, match="generation 1 is in force and proven") as told:
+        host.transaction.present(host.declare("refused by systemd"))
+    assert told.value.rolled_back
+    assert [action for action in host.service.acted if action != "load"][-3:] == ["reload", "reload", "restart"]
     assert host.in_force() == (1, "one")
 
 
