@@ -351,7 +351,7 @@ class Transaction:
             except (Unproven, ServiceError):
                 if back is not Action.RELOAD:
                     raise
-                # A reload that failed may have left the process unable to take any other: Caddy loses its unix sockets so.
+                # One that failed may have left the process unable to take another: Caddy loses its unix sockets.
                 self._apply(fallback, Action.RESTART)
         except (Unproven, ServiceError, OSError) as failure:
             if fallback is None:

@@ -47,8 +47,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the generations belon
 class FakeService(Service):
     """Remembers what was done to it. ``broken`` holds the configurations with which the process exits.
 
-    When ``reload_kills``, a reload is followed by systemd's next start before anybody looks. When ``reload_spoils``, one
-    that is refused leaves the process unable to take another.
+    When ``reload_kills``, a reload is followed by systemd's next start before anybody looks. When ``reload_spoils``,
+    one that is refused leaves the process unable to take another.
     """
 
     def __init__(self, store: HostStore) -> None:
