@@ -107,7 +107,7 @@ def provision() -> None:
         "proxy_name": NAME,
         "proxy_users": users,
         "monitored_services": {},
-        "alertmanager_receivers": [{"name": "nobody", "webhook_configs": [{"url": "http://127.0.0.1:9/"}]}],
+        "alertmanager_receivers": [{"name": "nobody_yet", "webhook_configs": [{"url": "http://127.0.0.1:9/"}]}],
         "alertmanager_heartbeat": {},
         "firewall_state": "absent",
     }
