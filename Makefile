@@ -7,6 +7,8 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Ansible loads its plugins anew in each of its processes: compiled anew each time, they are a sixth of a run.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Made again only when a lock has changed.
 $(VENV)/.installed: requirements/uv.txt requirements/dev.txt
