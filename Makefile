@@ -67,7 +67,8 @@ setup: # first the packages, then what is made with them
 
 .PHONY: demo
 demo: export LAB_NAME := demo
-demo: setup ## two hosts, a trading system on them, and Prometheus that watches it
+demo: PLAY += -i lab/door
+demo: setup ## two hosts, a trading system on them, Prometheus that watches it, and the door to it
 	$(LAB) up demo mon1 app1
 	$(PLAY) lab/playbooks/trading.yml
 	$(PLAY) lab/playbooks/webhook.yml

@@ -7,12 +7,14 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from testinfra.host import Host
 
+from tests.door import Door
 from tests.firewall import trading
 from tests.hosts import Play, Run, address, eventually, lab, lab_name, on, page, run_playbook, run_record, unit
 
@@ -55,7 +57,7 @@ def test_every_host_and_every_system_of_the_requirements_is_up(mon1: Host) -> No
     wanted |= {"alertmanager mon1:9093", "alertmanager mon2:9093"}
     probes = {f"probe {name.split()[1]}" for name in wanted}  # a port, or a certificate
     probes |= {f"host {host}" for host in ("app1", "app2", "mon1", "mon2")}
-    wanted |= probes | {"blackbox_exporter mon1:9115"}
+    wanted |= probes | {"blackbox_exporter mon1:9115", "proxy mon1:9180"}
     assert eventually(lambda: targets(mon1) == dict.fromkeys(wanted, "up"), 20), targets(mon1)
     shown = {
         result["metric"]["instance"]: result["value"][1] for result in api(mon1, "query", query="redis_up")["result"]
@@ -133,7 +135,7 @@ def test_a_run_that_changes_nothing_is_short_and_fetches_nothing(play: Play) -> 
     before = json.loads(lab("traffic", lab_name()))
     run = play()
     assert (run.code, run.changed) == (0, 0), run.output
-    assert run.tasks("mon1") <= 50
+    assert run.tasks("mon1") <= 55
     assert json.loads(lab("traffic", lab_name())) == before
 
 
@@ -325,7 +327,7 @@ WEBHOOK = 9080  # of the lab, which the Alertmanagers tell
         ("app2", "mon1", set()),  # SSH is for the controller only, here
         ("app2", "app1", {22} | TRADING_PORTS),  # what was open before; of ours nothing
         ("mon1", "app1", {22, 9100, 9121} | TRADING_PORTS),
-        ("mon1", "mon2", {9090, 9093, 9094, 9100}),
+        ("mon1", "mon2", {9090, 9093, 9094, 9100}),  # the door is for who is in proxy_clients
         ("mon1", "app2", {22, 9100, WEBHOOK}),
     ],
 )
@@ -363,6 +365,31 @@ def test_node_exporter_asks_nobody(app1: Host) -> None:
     assert app1.run(ask).rc == 52  # Redis: connected, and no HTTP
     refused = 7
     assert app1.run(f"setpriv --reuid node_exporter --clear-groups {ask}").rc == refused
+
+
+VERA = ("vera", "vera-looks-on")
+
+
+@pytest.fixture
+def door(mon1: Host, tmp_path: Path) -> Door:
+    authority = tmp_path / "ca.crt"
+    authority.write_text(mon1.file("/etc/tds/tls/ca.crt").content_string)
+    return Door(address(mon1), 443, "mon1", authority)
+
+
+def test_behind_the_door_the_other_host_answers_where_its_own_prometheus_is_gone(door: Door, mon1: Host) -> None:
+    def answers() -> bool:
+        return door.ask("/prometheus/api/v1/query?query=up", user=VERA).status == 200
+
+    assert door.ask("/prometheus/api/v1/query?query=up").status == 401
+    assert answers()
+    mon1.check_output("systemctl stop prometheus")
+    try:
+        assert eventually(answers, 5)
+        assert all(answers() for _again in range(20))
+    finally:
+        mon1.check_output("systemctl start prometheus")
+    assert eventually(lambda: page(mon1, "https://127.0.0.1:9090/-/ready"), 20)
 
 
 def all_up(name: str) -> bool:

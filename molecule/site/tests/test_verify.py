@@ -46,7 +46,7 @@ def test_a_well_site_proves_itself_and_is_as_it_was(tmp_path: Path) -> None:
     }
     # Containers: nobody holds them to their limits, and the lab accepts that and a short retention.
     less = {(row["check"], row["level"]) for row in found if row["level"] != "ok"}
-    assert less <= {("limits", "skipped"), ("door", "skipped"), ("retention", "warning")}
+    assert less <= {("limits", "skipped"), ("retention", "warning")}
     assert {row["host"] for row in found if (row["check"], row["level"]) == ("limits", "ok")} == set(HOSTS)
     assert "ok       mon1  alert         Watchdog is there; lab took VerifyTest by webhook" in run.output
     assert "mon1 sees it" in (tmp_path / "verify.html").read_text()
