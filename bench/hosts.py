@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,16 @@ def lab(*words: str, text: str | None = None) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, input=text, stdout=subprocess.PIPE, text=True).stdout
 
 
-def play(lab_name: str, playbook: str, variables: Mapping[str, Any] | None = None, callback: str = "") -> str:
-    """A playbook with inventories/lab; what it prints. That ends the program when it fails."""
+def play(
+    lab_name: str,
+    playbook: str,
+    variables: Mapping[str, Any] | None = None,
+    callback: str = "",
+    inventories: Sequence[str] = (),
+) -> str:
+    """A playbook with inventories/lab and others; what it prints. That ends the program when it fails."""
     command = ["ansible-playbook", playbook, "-i", "inventories/lab"]
+    command += [option for inventory in inventories for option in ("-i", inventory)]
     command += ["-e", json.dumps(variables)] if variables else []
     environment = os.environ | {"LAB_NAME": lab_name} | ({"ANSIBLE_STDOUT_CALLBACK": callback} if callback else {})
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
