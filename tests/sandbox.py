@@ -99,7 +99,8 @@ systemctl daemon-reload && systemctl start {name}""")
 def inside(host: Host, daemon: str, to_read: list[str], *, user: str = "") -> Report:
     """What the probe can do in the sandbox of a daemon, as its account or as another."""
     command = " ".join(["/usr/bin/python3", "-I", str(PROBE), *to_read])
-    another = (f"User={user}", f"Group={user}") if user else ()
+    # The directory in /run would be the other's, sockets and all, and the daemon stands before a closed door.
+    another = (f"User={user}", f"Group={user}", "RuntimeDirectory=") if user else ()
     start_copy(host, daemon, command, "Type=oneshot", "StandardOutput=truncate:/run/sandbox_probe.json", *another)
     return Report(**json.loads(host.check_output("cat /run/sandbox_probe.json")))
 

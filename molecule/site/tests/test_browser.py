@@ -31,7 +31,7 @@ def test_the_landing_page_shows_every_job_and_who_one_is(there: There) -> None:
 
 def test_alertmanager_and_what_prometheus_answers_are_there(there: There) -> None:
     with there.seen("/alertmanager/", "otto", picture="site-alertmanager") as page:
-        page.get_by_text("Silences").first.wait_for()
+        assert page.title() == "Alertmanager"  # Debian's, which the lab may have, is without the rest of its pages
     with there.seen("/prometheus/api/v1/query?query=up", "vera", picture="site-prometheus") as page:
         assert json.loads(page.locator("body").inner_text())["status"] == "success"
 

@@ -327,7 +327,7 @@ WEBHOOK = 9080  # of the lab, which the Alertmanagers tell
         ("app2", "mon1", set()),  # SSH is for the controller only, here
         ("app2", "app1", {22} | TRADING_PORTS),  # what was open before; of ours nothing
         ("mon1", "app1", {22, 9100, 9121} | TRADING_PORTS),
-        ("mon1", "mon2", {9090, 9093, 9094, 9100}),  # the door is for who is in proxy_clients
+        ("mon1", "mon2", {443, 9090, 9093, 9094, 9100}),
         ("mon1", "app2", {22, 9100, WEBHOOK}),
     ],
 )
