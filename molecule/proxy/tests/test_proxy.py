@@ -22,6 +22,7 @@ from tests.hosts import Play, address, eventually, exposure, installation, on, p
 from tests.sandbox import OPEN_FILES, inside, of_the_daemon, planted, rights
 
 NAME, METRICS = "door.test", "http://127.0.0.1:19180/metrics"
+ACCESS_LOG = "/var/log/proxy/access.log"
 VERA, OTTO, ADA, GONE = USERS = (
     ("vera", "vera-looks-on"),
     ("otto", "otto-operates"),
@@ -368,7 +369,7 @@ def test_the_log_has_who_asked_for_what_and_no_secret(host: Host, door: Door) ->
     door.ask(f"/prometheus/{mark}?api_key={secret}", user=("vera", secret), headers=headers)
 
     def lines() -> list[dict[str, Any]]:
-        text = host.check_output(f"journalctl --unit=proxy --output=cat --since=-1min | grep {mark} || true")
+        text = host.check_output(f"grep {mark} {ACCESS_LOG} || true")
         return [json.loads(line) for line in text.splitlines()]
 
     assert eventually(lambda: len(lines()) == 2, 5), lines()
@@ -379,6 +380,32 @@ def test_the_log_has_who_asked_for_what_and_no_secret(host: Host, door: Door) ->
     secrets = [secret, VERA[1], *(basic(user)["Authorization"].split()[1] for user in (VERA, ("vera", secret)))]
     assert [one for one in secrets if one in json.dumps(lines())] == []
     assert leaks(host, secrets) == []
+
+
+def test_the_log_is_kept_small_and_is_nobody_elses(host: Host, door: Door) -> None:
+    mark = f"before-it-was-full-{time.time():.0f}"
+    door.ask(f"/{mark}", user=VERA)
+    full = f"{ACCESS_LOG.removesuffix('.log')}-*.log.gz"
+    host.check_output(f"systemctl stop proxy; truncate --size=10485700 {ACCESS_LOG}; systemctl start proxy")
+    assert eventually(lambda: page(host, METRICS), 10)
+    door.ask("/", user=VERA)
+    assert eventually(lambda: host.run(f"zgrep --text --files-with-matches {mark} {full}").rc == 0, 10)
+    assert host.file(ACCESS_LOG).size < 10_000
+    kept = host.check_output(f"stat --format='%a %U:%G' /var/log/proxy {ACCESS_LOG} {full}").splitlines()
+    assert set(kept) == {"700 tds-proxy:tds-proxy", "600 tds-proxy:tds-proxy"}
+
+
+def test_where_the_log_cannot_be_written_the_door_goes_on(host: Host, door: Door) -> None:
+    """A full disk is no reason to let nobody see what is wrong."""
+    host.check_output("mount --types tmpfs --options size=16k tmpfs /var/log/proxy && chown tds-proxy: /var/log/proxy")
+    try:
+        host.check_output("systemctl restart proxy")
+        assert eventually(lambda: page(host, METRICS), 10)
+        assert [door.ask("/who", user=VERA).status for _ in range(50)] == [200] * 50
+        assert host.check_output("df --output=avail /var/log/proxy | tail -1").strip() == "0"
+    finally:
+        host.check_output("umount --lazy /var/log/proxy; systemctl restart proxy")
+        assert eventually(lambda: page(host, METRICS), 10)
 
 
 def hashes(host: Host) -> list[str]:
@@ -419,7 +446,7 @@ def test_it_can_do_nothing_but_its_work(prepared: Host) -> None:
     report = inside(prepared, "proxy", files)
     assert set(report.done) == {"open a socket: inet", "open a socket: inet6", "open a socket: unix"}
     assert rights(report.rights) == of_the_daemon(prepared, "proxy")[0]
-    assert set(report.writable) <= {"/run/proxy", "/tmp", "/var/tmp"}  # noqa: S108
+    assert set(report.writable) <= {"/run/proxy", "/var/log/proxy", "/tmp", "/var/tmp"}  # noqa: S108
 
 
 # --- changes, while somebody asks
