@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from testinfra.host import Host
@@ -18,9 +19,10 @@ FILE = "/var/lib/webhook/notifications.jsonl"
 
 @dataclass(frozen=True)
 class Told:
-    """One alert in one notification. ``at`` is its arrival, in seconds since 1970."""
+    """One alert in one notification. ``at`` is its arrival and ``began`` since when it fires, in seconds since 1970."""
 
     at: float
+    began: float
     path: str
     status: str
     labels: dict[str, str]
@@ -36,6 +38,7 @@ def notifications(host: Host, since: float, path: str = "/alerts", **labels: str
     told = [
         Told(
             one["at"],
+            datetime.fromisoformat(alert["startsAt"]).timestamp(),
             one["path"],
             alert["status"],
             alert["labels"],
