@@ -37,8 +37,11 @@ def awaits_proof(host: Host) -> bool:
     return bool(last["event"] == "acted")
 
 
+CHECKER = "^sleep 100$"  # others sleep too
+
+
 def judges_the_staged(host: Host) -> bool:
-    return bool(host.run("pgrep --exact sleep").stdout)
+    return host.run("pgrep --full %s", CHECKER).rc == 0
 
 
 # How far a run comes, what holds it up there for longer than any test takes, and what lets it go on.
@@ -46,7 +49,7 @@ STAGES: dict[str, tuple[Callable[[Host], bool], dict[str, Any], str]] = {
     "judges the staged": (
         judges_the_staged,
         {"daemon_checks": [{"command": ["sleep", "100"]}]},
-        "pkill --exact sleep",
+        f"pkill --full '{CHECKER}'",
     ),
     "awaits the proof": (
         awaits_proof,
