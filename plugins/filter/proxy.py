@@ -21,6 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 GRAFANAS_OWN = "local-admin"
 BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>\d\d)\$(?P<digest>[./A-Za-z0-9]{53})")
 COSTS = range(10, 15)
+LOG_FILES = range(1, 1001)
 """Rounds are two to this power: below, a stolen hash is tried too fast; above, a login takes more than a second."""
 FEWEST_CHARACTERS = 16
 """Different ones, in salt and digest: of 53 random ones about 36 are, with fewer than 16 it is a placeholder."""
@@ -31,13 +32,14 @@ DNS_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 def proxy_findings(declared: Mapping[str, Any]) -> list[str]:
     """Every mistake, each with variable, value and remedy.
 
-    ``declared`` has the role's settings without their prefix: ``users``, ``name``, ``certificate_names`` and
-    ``health_networks``.
+    ``declared`` has the role's settings without their prefix: ``users``, ``name``, ``certificate_names``,
+    ``health_networks`` and ``log_files``.
     """
     return [
         *_users_findings(declared.get("users")),
         *_name_findings(declared.get("name"), declared.get("certificate_names") or ()),
         *_network_findings(declared.get("health_networks") or ()),
+        *_log_findings(declared.get("log_files")),
     ]
 
 
@@ -70,6 +72,12 @@ def _user_findings(path: str, user: Mapping[str, Any]) -> Iterator[str]:
         yield f"{path}.role is {role!r}: write one of {', '.join(ROLES)}"
     if fault := _hash_fault(user.get("password_hash")):
         yield f"{path}.password_hash is {fault}: {REMEDY}"
+
+
+def _log_findings(files: object) -> Iterator[str]:
+    # To Caddy 0 and less are no number, but its default and no bound.
+    if not str(files).isdecimal() or int(str(files)) not in LOG_FILES:
+        yield f"proxy_log_files is {files!r}: write a number of files of 10 MiB, {LOG_FILES[0]} to {LOG_FILES[-1]}"
 
 
 def _hash_fault(value: object) -> str:

@@ -15,7 +15,7 @@ HASH = "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
 
 
 def declared(*users: Any, **others: Any) -> dict[str, Any]:
-    return {"users": list(users), "name": "door", "certificate_names": ["mon1", "door"], **others}
+    return {"users": list(users), "name": "door", "certificate_names": ["mon1", "door"], "log_files": 100, **others}
 
 
 def user(**values: Any) -> dict[str, Any]:
@@ -87,6 +87,12 @@ def test_a_name_that_the_certificate_has_not_is_refused(name: object, names: lis
 def test_a_network_that_is_none_is_refused() -> None:
     (one,) = proxy_findings(declared(user(), health_networks=["192.0.2.1", "192.0.2.1/24"]))
     assert one.startswith("proxy_health_networks[1] is '192.0.2.1/24': write an address or a network")
+
+
+@pytest.mark.parametrize("files", [0, -1, 1001, "many", None, 1.5, True])
+def test_a_log_without_a_bound_is_refused(files: object) -> None:
+    (one,) = proxy_findings(declared(user(), log_files=files))
+    assert one == f"proxy_log_files is {files!r}: write a number of files of 10 MiB, 1 to 1000"
 
 
 def test_accounts_are_what_caddy_reads() -> None:
