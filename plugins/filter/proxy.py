@@ -75,7 +75,7 @@ def _user_findings(path: str, user: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _log_findings(files: object) -> Iterator[str]:
-    # To Caddy 0 and less are no number, but its default and no bound.
+    # Caddy takes 0 for 10, and keeps all of them where it is negative.
     if not str(files).isdecimal() or int(str(files)) not in LOG_FILES:
         yield f"proxy_log_files is {files!r}: write a number of files of 10 MiB, {LOG_FILES[0]} to {LOG_FILES[-1]}"
 
